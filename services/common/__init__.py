@@ -1,0 +1,1 @@
+"""What every service needs: settings, Kafka clients, lifecycle, logging, metrics, errors. Imports no service."""
