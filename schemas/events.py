@@ -191,6 +191,8 @@ class ProviderScore(Struct, frozen=True, kw_only=True, omit_defaults=True):
     reason: str | None = None
     latency_p50_ms: float | None = None
     latency_p95_ms: float | None = None
+    latency_target_ms: float | None = None
+    """The provider's own slow median, by which its latency is judged."""
     quota_used: float | None = None
     breaker: str | None = None
     origin: Origin = "live"
@@ -211,6 +213,11 @@ class Alert(Struct, frozen=True, kw_only=True, omit_defaults=True):
     resolved_ms: int | None = None
     value: float | None = None
     remedy: str | None = None
+    inhibited_by: str | None = None
+    """Name of the firing alert that explains this one, so that nobody is told of it."""
+    told: Literal["firing", "resolved"] | None = None
+    """State that was last told to the notification channels."""
+    told_ms: int | None = None
 
 
 class ServiceState(Struct, frozen=True, kw_only=True, omit_defaults=True):
