@@ -1,0 +1,1 @@
+"""The aggregator: raw events to fused records, candles and signals."""

@@ -1,0 +1,6 @@
+"""From what many said to one value and how sure we are: pure, no Kafka, no clock, no I/O. See docs/fusion.md."""
+
+from services.aggregator.fusion.fuser import Fuser
+from services.aggregator.fusion.model import Answer, Observation, Plain, Spec
+
+__all__ = ["Answer", "Fuser", "Observation", "Plain", "Spec"]
