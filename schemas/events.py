@@ -6,7 +6,7 @@ Times are Unix epoch milliseconds (`_ms`). Money and quantities are IEEE doubles
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from msgspec import Struct
 
@@ -121,6 +121,23 @@ class Candle(Struct, frozen=True, kw_only=True, omit_defaults=True):
     trades: int = 0
     sources: int = 0
     closed: bool = False
+
+
+class Command(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A fetch on demand. Topic `commands.<category>`, key: shard `<provider>|<endpoint>`, so its lease holder answers."""
+
+    id: str
+    """Chosen by who asks; a second command with the same id is left out."""
+    expires_ms: int
+    """After this nobody waits for the answer."""
+    provider: str | None = None
+    """None: the pool of the question picks one."""
+    endpoint: str | None = None
+    params: dict[str, str] = {}
+    """Parameter -> value in the provider's spelling."""
+    entity: str | None = None
+    """What is wanted, when no provider is named; it also stays in the interest set until `keep_ms`."""
+    keep_ms: int | None = None
 
 
 class Attempt(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -240,7 +257,8 @@ class Signal(Struct, frozen=True, kw_only=True, omit_defaults=True):
     as_of_ms: int
     confidence: float
     summary: str
-    evidence: dict[str, Value | dict[str, Value] | list[dict[str, Value]]]
+    evidence: dict[str, Any]
+    """What it rests on, by name: values, objects of values, or lists of either."""
     inputs: list[str]
     thresholds: dict[str, float]
     origin: Origin
