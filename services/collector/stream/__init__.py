@@ -1,0 +1,1 @@
+"""Streams: supervised sockets, and the local order books that they feed."""
