@@ -1,0 +1,1 @@
+"""Unit, integration, end-to-end and chaos tests; fixtures are in tests/fixtures."""
