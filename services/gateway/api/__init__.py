@@ -1,0 +1,1 @@
+"""REST routes by feature: parameters, one read of the view, one answer."""

@@ -1,0 +1,68 @@
+"""Which asset a client means: ids are unique, symbols are not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+from msgspec import Struct
+
+
+class Asset(Struct, frozen=True):
+    """Identity of an asset: `id` is unique, `symbol` may be shared."""
+
+    id: str
+    symbol: str
+    name: str
+
+
+class Ambiguous(Exception):
+    """A symbol that several assets carry; `candidates` are their ids."""
+
+    def __init__(self, symbol: str, candidates: list[str]) -> None:
+        super().__init__(f"{symbol} means any of {', '.join(candidates)}")
+        self.symbol = symbol
+        self.candidates = candidates
+
+
+class Unknown(Exception):
+    """A name that no asset carries; `near` are ids that look like it."""
+
+    def __init__(self, name: str, near: list[str]) -> None:
+        super().__init__(f"no asset is called {name}")
+        self.name = name
+        self.near = near
+
+
+class Index:
+    """Assets by id and by symbol, symbols without regard to case."""
+
+    def __init__(self, assets: Iterable[Asset]) -> None:
+        self._by_id = {asset.id: asset for asset in assets}
+        self._by_symbol: dict[str, list[str]] = {}
+        for asset in self._by_id.values():
+            self._by_symbol.setdefault(asset.symbol.upper(), []).append(asset.id)
+
+    def __len__(self) -> int:
+        return len(self._by_id)
+
+    def get(self, asset_id: str) -> Asset | None:
+        """The asset of that id."""
+        return self._by_id.get(asset_id)
+
+    def of_symbol(self, symbol: str) -> str:
+        """Id of the one asset with that symbol; Ambiguous or Unknown otherwise."""
+        found = self._by_symbol.get(symbol.upper(), [])
+        if len(found) == 1:
+            return found[0]
+        if found:
+            raise Ambiguous(symbol, sorted(found))
+        raise Unknown(symbol, self.near(symbol))
+
+    def resolve(self, name: str) -> str:
+        """Id of the asset called so, by id first, then by symbol; Ambiguous or Unknown otherwise."""
+        return name if name in self._by_id else self.of_symbol(name)
+
+    def near(self, name: str) -> list[str]:
+        """Up to three ids that look like `name`."""
+        return get_close_matches(name.lower(), self._by_id, n=3, cutoff=0.7)

@@ -1,0 +1,38 @@
+"""How the API prints numbers and instants."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from math import isfinite
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+LAST_MS = 253_402_300_799_999
+"""9999-12-31T23:59:59.999Z, the last instant that RFC 3339 can spell."""
+
+
+def decimal(value: float) -> str | None:
+    """Decimal string of an amount, shortest round-trip digits, never exponent form; None when it is not finite."""
+    if not isfinite(value):
+        return None
+    text = repr(value)
+    if "e" in text:
+        text = format(Decimal(text), "f")
+    if text.endswith(".0"):
+        text = text[:-2]
+    return "0" if text == "-0" else text
+
+
+def instant(ms: int) -> str:
+    """RFC 3339 UTC instant with milliseconds and `Z`, of Unix milliseconds between 1970 and 9999."""
+    return (EPOCH + timedelta(milliseconds=ms)).isoformat(timespec="milliseconds")[:-6] + "Z"
+
+
+def http_date(ms: int) -> str:
+    """IMF-fixdate of Unix milliseconds, whole seconds."""
+    then = EPOCH + timedelta(seconds=ms // 1000)
+    return f"{_DAYS[then.weekday()]}, {then.day:02d} {_MONTHS[then.month - 1]} {then:%Y %H:%M:%S} GMT"
+
+
+_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
