@@ -1,0 +1,249 @@
+"""What was seen of providers, assets and services within the window: the memory from which scores and facts are made."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import NamedTuple
+
+from schemas.events import Attempt, Definition, Fused, Origin, ProviderScore, ServiceState, Source
+from services.health.tables import Scoring
+
+MAX_FETCHES = 4096
+"""Attempts kept per provider: an hour of one a second; beyond that the oldest say nothing new."""
+MAX_RESIDUALS = 2048
+FAILURES_BY_NETWORK = frozenset({"NETWORK", "TIMEOUT"})
+
+
+class Fetch(NamedTuple):
+    """One attempt, as far as it says something: None says nothing."""
+
+    at_ms: int
+    endpoint: str
+    outcome: str
+    available: bool | None
+    valid_share: float | None
+    latency_ms: float | None
+    data_age_ms: int
+    due_ms: int | None
+    on_time: bool | None
+
+
+class Distance(NamedTuple):
+    """How far one new statement was from the others: z in error bars; stalled: unchanged while the others moved."""
+
+    at_ms: int
+    z: float
+    stalled: bool | None
+
+
+class Said(NamedTuple):
+    """What a provider said of an entity when it was last sampled, and what the others said."""
+
+    said_ms: int
+    value: float
+    others: float
+
+
+class Provider:
+    """Everything seen of one provider."""
+
+    __slots__ = (
+        "breakers", "category", "definition", "detail", "failures_in_row", "fetches", "last_attempt_ms", "last_ok_ms",
+        "last_outcome", "name", "origin", "quota_used", "residuals", "said",
+    )  # fmt: skip
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.category = ""
+        self.origin: Origin = "live"
+        self.definition: Definition | None = None
+        self.fetches: deque[Fetch] = deque(maxlen=MAX_FETCHES)
+        self.residuals: deque[Distance] = deque(maxlen=MAX_RESIDUALS)
+        self.said: dict[str, Said] = {}
+        self.last_attempt_ms: int | None = None
+        self.last_ok_ms: int | None = None
+        self.last_outcome: str | None = None
+        self.detail: str | None = None
+        self.quota_used: float | None = None
+        self.breakers: dict[str, str] = {}
+        self.failures_in_row = 0
+
+    @property
+    def breaker(self) -> str | None:
+        """open when the breakers of all endpoints are, closed when one is; None when no attempt told."""
+        states = set(self.breakers.values())
+        if len(states) > 1:
+            return "closed" if "closed" in states else "half_open"
+        return next(iter(states), None)
+
+
+class Agreement(NamedTuple):
+    """How well the sources of one fused metric agree."""
+
+    as_of_ms: int
+    category: str
+    entity: str
+    metric: str
+    spread: float
+    confidence: float
+    sources: int
+
+
+class Watch:
+    """The memory of this service; every method is told the time. Bounded by the window and the table's maxima."""
+
+    def __init__(self, scoring: Scoring) -> None:
+        self.scoring = scoring
+        self.providers: dict[str, Provider] = {}
+        self.categories: dict[str, int] = {}
+        """Category -> when its collector last showed a sign of life."""
+        self.services: dict[str, ServiceState] = {}
+        self.agreements: dict[tuple[str, str, str], Agreement] = {}
+        self._last_ok_ms: dict[str, int] = {}
+        self._metrics: dict[str, list[str]] = {}
+        self._sampled_ms: dict[tuple[str, str], int] = {}
+        for residual in scoring.residuals:
+            self._metrics.setdefault(residual.category, []).append(residual.metric)
+
+    def saw_attempt(self, attempt: Attempt) -> None:
+        """Remember one attempt, or one that was due and skipped."""
+        provider = self._provider(attempt.provider)
+        at_ms = attempt.finished_ms or attempt.started_ms
+        provider.category, provider.origin = attempt.category, attempt.origin
+        if attempt.breaker is not None:
+            provider.breakers[attempt.endpoint] = attempt.breaker
+        if attempt.quota_used is not None:
+            provider.quota_used = attempt.quota_used
+        self.categories[attempt.category] = max(at_ms, self.categories.get(attempt.category, 0))
+        available, valid_share = _verdict(attempt, self.scoring)
+        provider.fetches.append(
+            Fetch(
+                at_ms=at_ms,
+                endpoint=attempt.endpoint,
+                outcome=attempt.outcome,
+                available=available,
+                valid_share=valid_share,
+                latency_ms=None if attempt.cached else attempt.latency_ms,
+                data_age_ms=max(0, attempt.data_age_ms or 0),
+                due_ms=attempt.due_ms,
+                on_time=attempt.on_time,
+            )
+        )
+        if attempt.outcome == "SKIPPED":
+            return
+        provider.last_attempt_ms, provider.last_outcome, provider.detail = at_ms, attempt.outcome, attempt.detail
+        if available:
+            provider.last_ok_ms, provider.failures_in_row = at_ms, 0
+        elif available is False:
+            provider.failures_in_row += 1
+
+    def saw_definition(self, name: str, definition: Definition | None) -> None:
+        """Remember a definition; None forgets the provider."""
+        if definition is None:
+            self.providers.pop(name, None)
+            return
+        provider = self._provider(name)
+        provider.definition = definition
+        provider.category = definition.home
+
+    def saw_score(self, score: ProviderScore) -> None:
+        """Take over what an earlier run of this service knew and attempts no longer show."""
+        if score.last_ok_ms is not None:
+            self._last_ok_ms[score.provider] = score.last_ok_ms
+            if (provider := self.providers.get(score.provider)) is not None:
+                provider.last_ok_ms = max(score.last_ok_ms, provider.last_ok_ms or 0)
+
+    def saw_service(self, key: str, state: ServiceState | None) -> None:
+        """Remember the state of a service instance; None forgets it."""
+        if state is None:
+            self.services.pop(key, None)
+        else:
+            self.services[key] = state
+
+    def wants(self, category: str, entity: str, at_ms: int) -> bool:
+        """Whether a fused record of this entity is worth decoding now: one sample in `residual_every_s`."""
+        if category not in self._metrics:
+            return False
+        key = (category, entity)
+        last_ms = self._sampled_ms.get(key)
+        if last_ms is None and len(self._sampled_ms) >= self.scoring.max_entities:
+            return False
+        return last_ms is None or at_ms - last_ms >= self.scoring.residual_every_s * 1000
+
+    def saw_fused(self, record: Fused) -> None:
+        """Compare every new statement in a fused record with what the others said."""
+        self._sampled_ms[(record.category, record.entity)] = record.as_of_ms
+        for name in self._metrics.get(record.category, ()):
+            metric = record.metrics.get(name)
+            if metric is None or not isinstance(metric.value, float | int):
+                continue
+            self.agreements[(record.category, record.entity, name)] = Agreement(
+                record.as_of_ms,
+                record.category,
+                record.entity,
+                name,
+                metric.spread or 0.0,
+                metric.confidence,
+                metric.sources,
+            )
+            half_width = (metric.high - metric.low) / 2 if metric.high is not None and metric.low is not None else 0.0
+            for source in metric.by:
+                self._compare(f"{record.entity}|{name}", source, metric.by, half_width, record.as_of_ms)
+
+    def forget(self, as_of_ms: int) -> None:
+        """Drop what is older than the window."""
+        oldest_ms = as_of_ms - self.scoring.window_s * 1000
+        for provider in self.providers.values():
+            for seen in (provider.fetches, provider.residuals):
+                while seen and seen[0].at_ms < oldest_ms:
+                    seen.popleft()
+        for key in [key for key, agreement in self.agreements.items() if agreement.as_of_ms < oldest_ms]:
+            del self.agreements[key]
+        for sampled in [key for key, at_ms in self._sampled_ms.items() if at_ms < oldest_ms]:
+            del self._sampled_ms[sampled]
+
+    def _provider(self, name: str) -> Provider:
+        known = self.providers.get(name)
+        if known is None:
+            known = self.providers[name] = Provider(name)
+            known.last_ok_ms = self._last_ok_ms.get(name)
+        return known
+
+    def _compare(self, about: str, source: Source, by: list[Source], half_width: float, as_of_ms: int) -> None:
+        others = others_say(source.provider, by)
+        if others is None or not isinstance(source.value, float | int) or others <= 0:
+            return
+        provider = self._provider(source.provider)
+        said_ms, value = as_of_ms - source.age_ms, float(source.value)
+        before = provider.said.get(about)
+        if before is not None and said_ms <= before.said_ms:
+            return  # the same statement, seen again
+        provider.said[about] = Said(said_ms, value, others)
+        floor = others * self.scoring.residual_floor_bps / 10_000
+        moved = before is not None and abs(others - before.others) > floor
+        stalled = (before is not None and value == before.value) if moved else None
+        provider.residuals.append(Distance(as_of_ms, abs(value - others) / max(half_width, floor), stalled))
+
+
+def others_say(provider: str, by: list[Source]) -> float | None:
+    """Weighted mean of the used sources without this one, so that a heavy source cannot grade itself; None below two."""
+    others = [
+        (s.weight, float(s.value))
+        for s in by
+        if s.provider != provider and s.weight > 0 and isinstance(s.value, float | int)
+    ]
+    if len(others) < 2:
+        return None
+    return sum(weight * value for weight, value in others) / sum(weight for weight, _ in others)
+
+
+def _verdict(attempt: Attempt, scoring: Scoring) -> tuple[bool | None, float | None]:
+    if attempt.outcome == "SKIPPED":
+        return (False if attempt.skip_reason in scoring.skips_against else None), None
+    verdict = scoring.outcomes.get(attempt.outcome)
+    if verdict is None:
+        return None, None
+    if not verdict.valid:
+        return verdict.available, None if verdict.valid is None else 0.0
+    rows = (attempt.events or 0) + (attempt.rows_failed or 0)
+    return verdict.available, 1.0 - (attempt.rows_failed or 0) / rows if rows else 1.0
