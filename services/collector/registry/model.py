@@ -356,6 +356,8 @@ class SymbolStyle(Shape, kw_only=True):
     """Venue's symbol -> asset id, where it differs from the curated table (`XBT: bitcoin`)."""
     pairs: dict[str, str] = {}
     """Whole symbols -> `base/quote` in asset ids (`XXBTZUSD: bitcoin/usd`)."""
+    quotes: list[str] = []
+    """Symbols that stand on the quote side, where pairs are written without separator; empty: the usual ones."""
     refuse: list[str] = []
     """Symbols that mean something else here; rows with them are left out."""
 

@@ -1,0 +1,197 @@
+"""Paths of provider.yaml: parsed once to steps, compiled to getters `(row, at) -> value or None`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, NamedTuple
+
+from services.common.errors import DefinitionError
+
+Getter = Callable[[Any, "At"], Any]
+Origin = Literal["row", "root", "up", "key", "index", "param"]
+Wild = Literal["list", "one_or_list", "entries"]
+
+
+class At:
+    """Where a row stands: the payload, the request's parameters, the wildcard key or index, the enclosing row."""
+
+    __slots__ = ("above", "enclosing", "index", "key", "params", "root")
+
+    def __init__(
+        self,
+        root: Any,
+        params: Mapping[str, str],
+        enclosing: Any = None,
+        above: At | None = None,
+        key: str | None = None,
+        index: int | None = None,
+    ) -> None:
+        self.root = root
+        self.params = params
+        self.enclosing = enclosing
+        self.above = above
+        self.key = key
+        self.index = index
+
+
+class Path(NamedTuple):
+    """A parsed path. `ups` counts `^`; `name` is the parameter's name; wild steps stand in `steps` as Wild words in a Star."""
+
+    text: str
+    origin: Origin
+    ups: int
+    name: str | None
+    steps: tuple[str | int | Star, ...]
+
+    @property
+    def needs_place(self) -> bool:
+        """Whether the value depends on where the row stands, not on the row alone."""
+        return self.origin in ("up", "key", "index")
+
+    @property
+    def is_wild(self) -> bool:
+        """Whether it names several values."""
+        return any(isinstance(step, Star) for step in self.steps)
+
+
+class Star(NamedTuple):
+    """A wildcard step."""
+
+    over: Wild
+
+
+_STEP = re.compile(
+    r"""\.?(?:(?P<entries>\*)|(?P<plain>[^.\[\]"^$*\s][^.\[\]"\s]*))|\[(?:(?P<star>\*\??)|(?P<index>-?\d+)|"(?P<quoted>[^"]*)")\]"""
+)
+_HEAD = re.compile(r"(?P<ups>\^*)(?P<word>\$param\.(?P<name>[A-Za-z0-9_.\-\[\]]+)|\$key|\$index|\$)?")
+
+
+def parse(text: str, where: str = "path") -> Path:
+    """The path written in `text`; DefinitionError says at which character it cannot be read."""
+    if text in (".", ""):
+        return Path(text, "row", 0, None, ())
+    head = _HEAD.match(text)
+    assert head is not None  # the pattern matches the empty text
+    ups, word, position = len(head["ups"]), head["word"] or "", head.end()
+    steps: list[str | int | Star] = []
+    if word.startswith("$param."):
+        return Path(text, "param", 0, head["name"], ())
+    while position < len(text):
+        step = _STEP.match(text, position)
+        if step is None or step.end() == position:
+            if text[position:] == ".":
+                break
+            raise DefinitionError(
+                where=where,
+                expected="steps like key, [0], [*], .* or [\"odd key\"]",
+                got=f"{text!r}, not readable from character {position + 1}",
+                do="see docs/providers/format.md, Paths",
+            )
+        steps.append(_step(step))
+        position = step.end()
+    origin: Origin = "up" if ups else "row"
+    if word == "$":
+        origin = "root"
+    elif word in ("$key", "$index"):
+        origin = "key" if word == "$key" else "index"
+    return Path(text, origin, ups, None, tuple(steps))
+
+
+def _step(match: re.Match[str]) -> str | int | Star:
+    if match["entries"]:
+        return Star("entries")
+    if match["star"]:
+        return Star("list" if match["star"] == "*" else "one_or_list")
+    if match["index"] is not None:
+        return int(match["index"])
+    if match["quoted"] is not None:
+        return match["quoted"]
+    return match["plain"]
+
+
+def getter(path: Path) -> Getter:
+    """Getter of a path without wildcards; None when any step is missing."""
+    if path.origin == "param":
+        return _from_param(path.name or "")
+    if path.origin in ("key", "index"):
+        return _from_place(path.origin, path.ups, path.steps)
+    walk = walker(path.steps)
+    if path.origin == "root":
+        return lambda row, at: walk(at.root)
+    if path.origin == "up":
+        return _from_above(path.ups, walk)
+    if len(path.steps) == 1:
+        return _single(path.steps[0])
+    return lambda row, at: walk(row)
+
+
+def _single(step: str | int | Star) -> Getter:
+    if isinstance(step, str):
+        key = step
+
+        def by_key(row: Any, at: At) -> Any:
+            return row.get(key) if type(row) is dict else None
+
+        return by_key
+    if isinstance(step, int):
+        index = step
+
+        def by_index(row: Any, at: At) -> Any:
+            try:
+                return row[index] if type(row) is list else None
+            except IndexError:
+                return None
+
+        return by_index
+    raise DefinitionError(where="path", expected="one value", got="a wildcard", do="use `each` with `take`, or `rows`")
+
+
+def walker(steps: tuple[str | int | Star, ...]) -> Callable[[Any], Any]:
+    """Follow plain steps from a value; None when one is missing."""
+    if any(isinstance(step, Star) for step in steps):
+        raise DefinitionError(where="path", expected="one value", got="a wildcard", do="use `each` with `take`, or `rows`")
+    if not steps:
+        return lambda value: value
+
+    def walk(value: Any) -> Any:
+        for step in steps:
+            kind = type(value)
+            if kind is dict:
+                value = value.get(step)
+            elif kind is list and type(step) is int:
+                try:
+                    value = value[step]
+                except IndexError:
+                    return None
+            else:
+                return None
+        return value
+
+    return walk
+
+
+def _from_param(name: str) -> Getter:
+    return lambda row, at: at.params.get(name)
+
+
+def _from_place(origin: Origin, ups: int, steps: tuple[str | int | Star, ...]) -> Getter:
+    def place(row: Any, at: At) -> Any:
+        here: At | None = at
+        for _ in range(ups):
+            here = here.above if here is not None else None
+        if here is None:
+            return None
+        return here.key if origin == "key" else here.index
+
+    return place
+
+
+def _from_above(ups: int, walk: Callable[[Any], Any]) -> Getter:
+    def above(row: Any, at: At) -> Any:
+        here: At | None = at
+        for _ in range(ups - 1):
+            here = here.above if here is not None else None
+        return None if here is None else walk(here.enclosing)
+
+    return above
