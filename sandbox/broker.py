@@ -105,6 +105,7 @@ class Broker:
 
     def spawn(self) -> None:
         """Start the process; from the main thread, after `prepare`. It is not ready yet."""
+        process.require_free(self.port, "Kafka broker")
         self._process = process.spawn(self._java("kafka.Kafka", str(self.folder / "kraft.properties")), self.log_path)
 
     def ready(self) -> bool:

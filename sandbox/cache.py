@@ -55,6 +55,7 @@ class Cache:
             "maxmemory-policy": "volatile-lru",
         }
         arguments = [part for key, value in options.items() for part in (f"--{key}", str(value))]
+        process.require_free(self.port, "Valkey")
         self._process = process.spawn([_binary(), *arguments], self.log_path)
 
     def ready(self) -> bool:

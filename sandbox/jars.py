@@ -96,9 +96,9 @@ def lock() -> str:
 
 
 def _context() -> Any:
-    from jgo.maven import MavenContext
     from jgo.config import GlobalSettings
     from jgo.constants import MAVEN_CENTRAL_URL
+    from jgo.maven import MavenContext
 
     # Whoever sits behind a mirror says so in jgo's own settings file.
     remotes = {"central": MAVEN_CENTRAL_URL} | dict(GlobalSettings.load().repositories)

@@ -91,6 +91,17 @@ def port_taken(port: int, host: str = "127.0.0.1") -> bool:
         return False
 
 
+def require_free(port: int, what: str, host: str = "127.0.0.1") -> None:
+    """MachineError when somebody listens on the port already."""
+    if port_taken(port, host):
+        raise MachineError(
+            f"{what}, port {port}",
+            expected="a free port",
+            got="one in use",
+            do="stop who listens there, or choose another",
+        )
+
+
 def tail(path: Path, lines: int = 12) -> str:
     """The last lines of a text file; empty when there is none."""
     if not path.exists():

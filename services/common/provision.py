@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
+from collections.abc import Collection
 from typing import Literal
 
 import msgspec
@@ -15,11 +16,13 @@ from aiokafka.errors import KafkaConnectionError, KafkaError, TopicAlreadyExists
 from schemas import topics
 from schemas.topics import TopicRow
 from services.common.errors import MachineError
+from services.common.lifecycle import Deadline
 from services.common.settings import CommonSettings, read
 
 State = Literal["same", "missing", "differs", "unknown"]
 REQUEST_MS = 20_000
 REPLICATION = 1
+POLL_S = 0.02
 
 
 class Difference(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,18 +53,21 @@ async def diff(settings: CommonSettings) -> list[Difference]:
         return await _compare(admin, settings.topic_prefix)
 
 
-async def apply(settings: CommonSettings) -> list[Difference]:
+async def apply(settings: CommonSettings, only: Collection[str] | None = None) -> list[Difference]:
     """Create what is missing and mend the configuration of what differs; returns what was found before.
 
-    A partition count is never lowered (keys would move), and raised only where the key does not bind the partition.
+    `only` names the topics of the table (without prefix) to look at; all when it is None. Another partition count
+    is an error, since keys would move; topics that no row names are left alone.
     """
     prefix = settings.topic_prefix
     async with _admin(settings) as admin:
-        found = await _compare(admin, prefix)
         wanted = {topics.name(row.name, prefix): row for row in topics.load().rows}
+        chosen = None if only is None else {topics.name(name, prefix) for name in only}
+        found = [item for item in await _compare(admin, prefix) if chosen is None or item.topic in chosen]
         new = [_new_topic(item.topic, wanted[item.topic]) for item in found if item.state == "missing"]
         if new:
             _check(await admin.create_topics(new, timeout_ms=REQUEST_MS))
+            await _led(admin, {topic.name for topic in new})
         changed = [item for item in found if item.state == "differs"]
         for item in changed:
             count = wanted[item.topic].partitions
@@ -147,6 +153,20 @@ async def _configs(admin: AIOKafkaAdminClient, names: list[str]) -> dict[str, di
 
 def _new_topic(name: str, row: TopicRow) -> NewTopic:
     return NewTopic(name, num_partitions=row.partitions, replication_factor=REPLICATION, topic_configs=row.config())
+
+
+async def _led(admin: AIOKafkaAdminClient, names: set[str]) -> None:
+    """Return when every partition of these topics has a leader: the controller answers before its brokers know."""
+    deadline = Deadline.after_s(REQUEST_MS / 1000)
+    while True:
+        present = sorted(names & set(await admin.list_topics()))
+        rows = await admin.describe_topics(present) if len(present) == len(names) else []
+        if rows and all(place["leader"] >= 0 for row in rows for place in row["partitions"]):
+            return
+        if deadline.expired:
+            missing = sorted(names - set(present)) or ["a leader"]
+            raise MachineError("Kafka", expected="the new topics", got=f"no {missing[0]}", do="read the broker's log")
+        await asyncio.sleep(POLL_S)
 
 
 def _check(response: object) -> None:

@@ -16,6 +16,7 @@ from services.common.settings import CommonSettings
 KEYS = [f"asset:{name}".encode() for name in ("bitcoin", "ethereum", "tether", "solana", "dogecoin", "éuro", "x" * 99)]
 
 
+@pytest.mark.topics("dlq")
 async def test_a_record_comes_back_with_key_value_headers_and_time(common: CommonSettings) -> None:
     topic = common.topic_prefix + "dlq"
     sent = {
@@ -35,6 +36,7 @@ async def test_a_record_comes_back_with_key_value_headers_and_time(common: Commo
     assert record.timestamp == 1_700_000_000_123
 
 
+@pytest.mark.topics("raw.market")
 async def test_a_record_lands_in_the_partition_that_we_compute(common: CommonSettings) -> None:
     topic = common.topic_prefix + "raw.market"
     async with clients.producer(common) as producer:
@@ -43,6 +45,7 @@ async def test_a_record_lands_in_the_partition_that_we_compute(common: CommonSet
     assert len(set(placed.values())) > 1
 
 
+@pytest.mark.topics("ops.alerts")
 async def test_end_offsets_count_what_was_sent(common: CommonSettings) -> None:
     topic = common.topic_prefix + "ops.alerts"
     async with clients.producer(common) as producer:
@@ -54,6 +57,7 @@ async def test_end_offsets_count_what_was_sent(common: CommonSettings) -> None:
         assert dict(await clients.end_offsets(reader, places)) == {TopicPartition(topic, 0): 3}
 
 
+@pytest.mark.topics("late")
 async def test_a_topic_that_does_not_exist_is_named_with_the_remedy(common: CommonSettings) -> None:
     async with clients.reader(common) as reader:
         with pytest.raises(

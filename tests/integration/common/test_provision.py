@@ -15,12 +15,25 @@ from schemas import topics
 from services.common import provision
 from services.common.errors import MachineError
 from services.common.settings import CommonSettings
+from tests.fixtures.until import until
 
 
 def parallax(common: CommonSettings, *arguments: str) -> subprocess.CompletedProcess[str]:
     environ = os.environ | {"PARALLAX_KAFKA": common.kafka, "PARALLAX_TOPIC_PREFIX": common.topic_prefix}
     command = [sys.executable, "-m", "services.cli", "topics", *arguments]
     return subprocess.run(command, env=environ, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=30)
+
+
+async def others(common: CommonSettings) -> list[provision.Difference]:
+    return [item for item in await provision.diff(common) if item.state != "same"]
+
+
+async def settled(common: CommonSettings) -> bool:
+    return not await others(common)
+
+
+async def has_topic(admin: AIOKafkaAdminClient, name: str) -> bool:
+    return name in await admin.list_topics()
 
 
 async def test_what_was_applied_differs_from_the_table_in_nothing(common: CommonSettings) -> None:
@@ -39,9 +52,9 @@ async def test_a_changed_configuration_is_seen_and_mended(common: CommonSettings
     expected = provision.Difference(
         topic=name, state="differs", partitions=4, changes=["retention.ms: 1000 -> 86400000"]
     )
-    assert [item for item in await provision.diff(common) if item.state != "same"] == [expected]
+    assert await until(lambda: others(common)) == [expected]
     assert [item for item in await provision.apply(common) if item.state != "same"] == [expected]
-    assert [item for item in await provision.diff(common) if item.state != "same"] == []
+    assert await until(lambda: settled(common))
 
 
 async def test_a_stranger_under_our_prefix_is_shown_and_left_alone(common: CommonSettings) -> None:
@@ -50,11 +63,10 @@ async def test_a_stranger_under_our_prefix_is_shown_and_left_alone(common: Commo
     await admin.start()
     await admin.create_topics([NewTopic(name, num_partitions=1, replication_factor=1)])
     await admin.close()
-    for _ in range(2):
-        found = await provision.apply(common)
-        assert [item for item in found if item.state != "same"] == [
-            provision.Difference(topic=name, state="unknown", partitions=None)
-        ]
+    stranger = [provision.Difference(topic=name, state="unknown", partitions=None)]
+    assert await until(lambda: others(common)) == stranger
+    await provision.apply(common)
+    assert await others(common) == stranger
 
 
 async def test_another_partition_count_is_refused_because_keys_would_move(kafka: str) -> None:
@@ -62,9 +74,12 @@ async def test_another_partition_count_is_refused_because_keys_would_move(kafka:
     admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
     await admin.start()
     await admin.create_topics([NewTopic("t-count.raw.market", num_partitions=3, replication_factor=1)])
+    await until(lambda: has_topic(admin, "t-count.raw.market"))
     await admin.close()
     try:
-        with pytest.raises(MachineError, match=r"topic t-count.raw.market: expected 4 partitions, got 3; keys live in one"):
+        with pytest.raises(
+            MachineError, match=r"topic t-count.raw.market: expected 4 partitions, got 3; keys live in one"
+        ):
             await provision.apply(settings)
     finally:
         removed = await provision.remove(settings)

@@ -71,5 +71,17 @@ def test_a_server_does_not_outlive_a_parent_that_is_killed(tmp_path: Path) -> No
 
 
 def test_a_server_that_cannot_start_says_why(tmp_path: Path) -> None:
-    with cache.embedded(tmp_path / "one") as first, pytest.raises(MachineError, match="Valkey: expected a running server, got exit 1"):
-        cache.Cache(tmp_path / "two", port=first.port).start()
+    folder = tmp_path / "data"
+    folder.mkdir()
+    (folder / "appendonlydir").write_text("in the way")
+    with pytest.raises(
+        MachineError, match=r"Valkey: expected a running server, got exit 1; read .*valkey.log:\n(.|\n)*append"
+    ):
+        cache.Cache(folder).start()
+
+
+def test_a_taken_port_is_named(tmp_path: Path) -> None:
+    with cache.embedded(tmp_path / "one") as first:
+        taken = f"Valkey, port {first.port}: expected a free port, got one in use; stop who listens there"
+        with pytest.raises(MachineError, match=taken):
+            cache.Cache(tmp_path / "two", port=first.port).start()
