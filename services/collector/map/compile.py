@@ -10,15 +10,17 @@ import msgspec
 
 from schemas import metrics as catalogue
 from schemas.events import Origin, Raw, Value
+from services.collector.map.books import BookReader
 from services.collector.map.entities import EntityReader, Sources, Unknown, entity_reader, quote_reader
 from services.collector.map.fields import Reader, reader
 from services.collector.map.hooks import HOOKS
 from services.collector.map.identity import Identity
 from services.collector.map.mapped import Mapped, RowFault
-from services.collector.map.paths import At, getter, parse
+from services.collector.map.moments import Moment
+from services.collector.map.paths import At
 from services.collector.map.rows import Select, selector
-from services.collector.map.values import Bad, TimeReader, plausible_time, time_reader
-from services.collector.registry.mapping import Emit, FieldRule, TimeRule
+from services.collector.map.values import Bad, plausible_time
+from services.collector.registry.mapping import Emit, FieldRule
 from services.collector.registry.model import Endpoint, Provider
 from services.common.errors import DefinitionError
 
@@ -47,25 +49,6 @@ class _Emitter(NamedTuple):
     is_one_row: bool
 
 
-class Moment:
-    """Reader of a row's own time: first path with a value, in its unit."""
-
-    def __init__(self, rule: TimeRule, where: str) -> None:
-        paths = [rule.path] if isinstance(rule.path, str) else rule.path
-        self._getters = [getter(parse(path, f"{where}.path")) for path in paths]
-        if rule.unit == "format" and rule.format is None:
-            raise DefinitionError(where=f"{where}.format", expected="a strptime form", got="none")
-        self._parse: TimeReader = time_reader(rule.unit, rule.format, rule.zone_h, rule.add_s)
-        self.path = paths[0]
-
-    def __call__(self, row: Any, at: At) -> int | Bad | None:
-        for get in self._getters:
-            value = get(row, at)
-            if value is not None and value != "":
-                return self._parse(value)
-        return None
-
-
 class Stamp(NamedTuple):
     """What every event of one mapper carries."""
 
@@ -79,9 +62,12 @@ class Stamp(NamedTuple):
 class Mapper:
     """Maps payloads of one endpoint (or one kind of message)."""
 
-    def __init__(self, emitters: tuple[_Emitter, ...], stamp: Stamp, hook: str | None = None) -> None:
+    def __init__(
+        self, emitters: tuple[_Emitter, ...], stamp: Stamp, hook: str | None = None, book: BookReader | None = None
+    ) -> None:
         self._emitters = emitters
         self._stamp = stamp
+        self._book = book
         self._hook = HOOKS[hook] if hook is not None else None
 
     def map(self, payload: Any, params: Mapping[str, str], received_ms: int, origin: Origin) -> Mapped:
@@ -91,6 +77,8 @@ class Mapper:
             payload = self._hook(payload, params)
         for number, emitter in enumerate(self._emitters):
             _emit(number, emitter, payload, params, received_ms, origin, self._stamp, mapped)
+        if self._book is not None:
+            self._book.read(payload, params, received_ms, mapped)
         return mapped
 
 
@@ -103,7 +91,9 @@ def compile_endpoint(provider: Provider, endpoint: str, identity: Identity, regi
         )
     sources = Sources(provider, identity)
     emitters = compile_emits(definition.emits, provider, sources, f"endpoints.{endpoint}")
-    return Mapper(emitters, stamp(provider, endpoint, registry), definition.hook)
+    where = f"endpoints.{endpoint}.book"
+    book = BookReader(definition.book, sources, where) if definition.book is not None else None
+    return Mapper(emitters, stamp(provider, endpoint, registry), definition.hook, book)
 
 
 def stamp(provider: Provider, endpoint: str, registry: str | None) -> Stamp:

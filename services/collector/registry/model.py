@@ -196,7 +196,9 @@ class Endpoint(Shape, kw_only=True):
     auth: bool = True
     """False: sent without the credential."""
     max_bytes: int | None = None
-    emits: list[Emit]
+    emits: list[Emit] = []
+    book: Book | None = None
+    """The answer is a snapshot of order books; streams that send only differences start from it."""
 
 
 class Heartbeat(Shape, kw_only=True):
