@@ -103,10 +103,11 @@ class Broker:
         if not (self.folder / "data" / "meta.properties").exists():
             self._format()
 
-    def spawn(self) -> None:
+    def spawn(self) -> subprocess.Popen[bytes]:
         """Start the process; from the main thread, after `prepare`. It is not ready yet."""
         process.require_free(self.port, "Kafka broker")
         self._process = process.spawn(self._java("kafka.Kafka", str(self.folder / "kraft.properties")), self.log_path)
+        return self._process
 
     def ready(self) -> bool:
         """Whether it answers a metadata request with itself as a broker and with a controller."""
@@ -115,9 +116,7 @@ class Broker:
     def start(self) -> None:
         """Prepare, spawn and wait until ready; MachineError with the end of the log when it is not."""
         self.prepare()
-        self.spawn()
-        assert self._process is not None
-        process.wait_for(self.ready, self._process, READY_S, "Kafka broker", self.log_path)
+        process.wait_for(self.ready, self.spawn(), READY_S, "Kafka broker", self.log_path)
 
     def stop(self, budget_s: float = STOP_S) -> None:
         """Stop cleanly, by force when the budget is spent."""

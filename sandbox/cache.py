@@ -42,7 +42,7 @@ class Cache:
         """None while it runs."""
         return self._process.poll() if self._process else None
 
-    def spawn(self) -> None:
+    def spawn(self) -> subprocess.Popen[bytes]:
         """Start the process, from the main thread. Budgets of long windows survive a restart in its append-only file."""
         self.folder.mkdir(parents=True, exist_ok=True)
         options = {
@@ -57,6 +57,7 @@ class Cache:
         arguments = [part for key, value in options.items() for part in (f"--{key}", str(value))]
         process.require_free(self.port, "Valkey")
         self._process = process.spawn([_binary(), *arguments], self.log_path)
+        return self._process
 
     def ready(self) -> bool:
         """Whether it answers PING with PONG."""
@@ -69,9 +70,7 @@ class Cache:
 
     def start(self) -> None:
         """Spawn and wait until ready; MachineError with the end of the log when it is not."""
-        self.spawn()
-        assert self._process is not None
-        process.wait_for(self.ready, self._process, READY_S, "Valkey", self.log_path)
+        process.wait_for(self.ready, self.spawn(), READY_S, "Valkey", self.log_path)
 
     def stop(self, budget_s: float = STOP_S) -> None:
         """Stop cleanly, by force when the budget is spent."""

@@ -86,22 +86,17 @@ async def reader(settings: CommonSettings, *topics: str, **overrides: Any) -> As
 
 async def partitions(client: AIOKafkaConsumer, topics: Iterable[str]) -> list[TopicPartition]:
     """Every partition of these topics, sorted; MachineError when a topic does not exist."""
+    # The consumer's own `partitions_for_topic` answers from what it subscribed to; we ask before assigning.
+    metadata = await client._client.fetch_all_metadata()
     found = []
     for topic in topics:
-        numbers = await topic_partitions(client, topic)
-        found += [TopicPartition(topic, number) for number in numbers]
+        numbers = metadata.partitions_for_topic(topic)
+        if not numbers:
+            raise MachineError(
+                f"topic {topic}", expected="a topic on the broker", got="none", do="run: parallax topics apply"
+            )
+        found += [TopicPartition(topic, number) for number in sorted(numbers)]
     return found
-
-
-async def topic_partitions(client: AIOKafkaConsumer, topic: str) -> list[int]:
-    """Partition numbers of one topic, sorted, fetched from the broker; MachineError when it does not exist."""
-    metadata = await client._client.fetch_all_metadata()
-    numbers = metadata.partitions_for_topic(topic)
-    if not numbers:
-        raise MachineError(
-            f"topic {topic}", expected="a topic on the broker", got="none", do="run: parallax topics apply"
-        )
-    return sorted(numbers)
 
 
 async def end_offsets(client: AIOKafkaConsumer, tps: Iterable[TopicPartition]) -> Mapping[TopicPartition, int]:

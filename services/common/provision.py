@@ -15,6 +15,7 @@ from aiokafka.errors import KafkaConnectionError, KafkaError, TopicAlreadyExists
 
 from schemas import topics
 from schemas.topics import TopicRow
+from services.common import kafka
 from services.common.errors import MachineError
 from services.common.lifecycle import Deadline
 from services.common.settings import CommonSettings, read
@@ -68,6 +69,9 @@ async def apply(settings: CommonSettings, only: Collection[str] | None = None) -
         if new:
             _check(await admin.create_topics(new, timeout_ms=REQUEST_MS))
             await _led(admin, {topic.name for topic in new})
+            async with kafka.reader(settings) as reader:
+                # A leader that has not opened its log yet refuses records; one that tells its end has.
+                await kafka.end_offsets(reader, await kafka.partitions(reader, [topic.name for topic in new]))
         changed = [item for item in found if item.state == "differs"]
         for item in changed:
             count = wanted[item.topic].partitions

@@ -1,0 +1,193 @@
+"""`parallax up`: broker, cache, topics, simulator and services on this machine, watched, and stopped together."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import sys
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+from sandbox import process
+from sandbox.announcer import Announcer
+from sandbox.broker import Broker
+from sandbox.cache import Cache
+from sandbox.folder import data_folder
+from sandbox.supervisor import Child, Supervisor, answers_200
+from schemas import topics
+from services.common import kafka, provision
+from services.common.lifecycle import EXIT_DONE, Deadline, Stop, run, stop_or
+from services.common.settings import CommonSettings, read, variable
+
+PORT = 7860
+LOOPBACK = "127.0.0.1"
+STOP_S = 25.0
+"""Budget of the whole stop; whoever stops us usually kills after 30 s."""
+FIRST_RECORD_S = 120.0
+FIRST_RECORD_POLL_S = 0.25
+
+
+class Service(NamedTuple):
+    """One process of ours: its command; `port` says which option carries the port of its own /readyz, if it has one."""
+
+    name: str
+    arguments: tuple[str, ...]
+    port: str | None = None
+    stop_s: float = 10.0
+
+
+# In start order; the stop goes backwards. One process polls all 13 categories: on one machine that spares a gigabyte.
+GATEWAY = Service("gateway", ("gateway",), port=variable("port"))
+AGGREGATOR = Service("aggregator", ("aggregator",))
+SIMULATOR = Service("simulator", ("simulator",), port="--port", stop_s=3.0)
+COLLECTOR = Service("collector", ("collector", "--category", "all"))
+HEALTH = Service("health", ("health",))
+
+SMALL_MACHINE = {
+    # Thread pools of numeric libraries would cost memory in every process, and there is nothing for them to do.
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MALLOC_ARENA_MAX": "2",
+    "PYTHONUNBUFFERED": "1",
+}
+
+
+class Options(NamedTuple):
+    """What the command line asked for."""
+
+    live: bool
+    idle: bool
+    port: int
+
+    def services(self) -> tuple[Service, ...]:
+        """The services of this run, in start order."""
+        if self.idle:
+            return GATEWAY, AGGREGATOR, HEALTH
+        if self.live:
+            return GATEWAY, AGGREGATOR, COLLECTOR, HEALTH
+        return GATEWAY, AGGREGATOR, SIMULATOR, COLLECTOR, HEALTH
+
+
+def main(argv: list[str]) -> int:
+    """`parallax up [--live | --idle] [--port 7860] [--data DIR]`."""
+    parser = argparse.ArgumentParser(
+        prog="parallax up",
+        description="Start everything on this machine: Kafka, Valkey, topics, the provider simulator, collectors (all 13 "
+        "categories in one process), aggregator, gateway, health. PARALLAX_KAFKA and PARALLAX_REDIS name servers of yours.",
+    )
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument("--live", action="store_true", help="poll the real providers instead of the simulator")
+    source.add_argument("--idle", action="store_true", help="poll nothing; feed it with: parallax replay DIR")
+    parser.add_argument("--port", type=int, default=PORT, help=f"port of the gateway (default {PORT})")
+    parser.add_argument("--data", type=Path, help="keep topics and logs in this folder; default: a temporary one")
+    arguments = parser.parse_args(argv)
+    read(CommonSettings)
+    process.require_free(arguments.port, "gateway")
+    with data_folder(arguments.data) as folder:
+        options = Options(arguments.live, arguments.idle, arguments.port)
+        return run(lambda stop: _up(options, folder, stop))
+
+
+async def _up(options: Options, folder: Path, stop: Stop) -> int:
+    announcer = Announcer(time.monotonic())
+    await stop_or(stop, _everything(options, folder, announcer), "everything")
+    announcer.say("stopped")
+    return EXIT_DONE
+
+
+async def _everything(options: Options, folder: Path, announcer: Announcer) -> None:
+    """Start all and stay until cancelled; then stop all, services before the servers that they need."""
+    servers, services = Supervisor(announcer.report), Supervisor(announcer.report)
+    deadline: Deadline | None = None
+    try:
+        environ = await _servers(servers, folder, announcer)
+        common = read(CommonSettings, environ)
+        found = await provision.apply(common)
+        announcer.say(f"{len(found)} topics")
+        async with announcer.publishing(common):
+            try:
+                await services.start([_child(row, options, folder, environ) for row in options.services()])
+                await _say_where(options, folder, common, announcer)
+                await asyncio.Event().wait()
+            finally:
+                deadline = Deadline.after_s(STOP_S)
+                announcer.say("stopping")
+                await services.stop(deadline)
+    finally:
+        await servers.stop(deadline or Deadline.after_s(STOP_S))
+
+
+async def _servers(supervisor: Supervisor, folder: Path, announcer: Announcer) -> dict[str, str]:
+    """Start broker and cache, unless the environment names yours; returns the services' environment."""
+    environ = SMALL_MACHINE | dict(os.environ)
+    environ.setdefault(variable("log_format"), "text")
+    children = []
+    if not environ.get(variable("redis")):
+        cache = Cache(folder / "valkey")
+        children.append(Child("valkey", cache.spawn, cache.ready, cache.log_path, stop_s=5.0))
+        environ[variable("redis")] = cache.url
+    if not environ.get(variable("kafka")):
+        broker = Broker(folder / "kafka", progress=announcer.say)
+        await asyncio.to_thread(broker.prepare)
+        children.append(Child("kafka", broker.spawn, broker.ready, broker.log_path, stop_s=15.0))
+        environ[variable("kafka")] = broker.bootstrap
+    await supervisor.start(children)
+    return environ
+
+
+def _child(row: Service, options: Options, folder: Path, environ: dict[str, str]) -> Child:
+    """The child of a service: its own port for readiness where it has one, else its operations port."""
+    mine = environ | {variable("instance"): row.name}
+    arguments = list(row.arguments)
+    ops_port = port = process.free_port()
+    mine[variable("ops_port")] = str(ops_port)
+    if row.port is not None:
+        port = options.port if row is GATEWAY else _simulator_port(environ)
+        if row.port.startswith("--"):
+            arguments += [row.port, str(port)]
+        else:
+            mine[row.port] = str(port)
+    if row is COLLECTOR and not options.live:
+        mine[variable("sandbox_url")] = f"http://{LOOPBACK}:{_simulator_port(environ)}"
+    log_path = folder / "logs" / f"{row.name}.log"
+    command = [sys.executable, "-m", "services.cli", *arguments]
+    return Child(
+        row.name,
+        lambda: process.spawn(command, log_path, mine),
+        lambda: answers_200(LOOPBACK, port, "/readyz"),
+        log_path,
+        row.stop_s,
+    )
+
+
+def _simulator_port(environ: dict[str, str]) -> int:
+    """One free port for all who speak to the simulator in this run."""
+    return int(environ.setdefault(variable("simulator_port"), str(process.free_port())))
+
+
+async def _say_where(options: Options, folder: Path, common: CommonSettings, announcer: Announcer) -> None:
+    """The address on stdout as soon as all are ready, then the time of the first fused record."""
+    sys.stdout.write(f"http://{LOOPBACK}:{options.port}\n")
+    sys.stdout.flush()
+    for line in (
+        f"ready: http://{LOOPBACK}:{options.port} (status page), /docs (API), /api/market, /api/status",
+        f"logs: {folder / 'logs'}",
+        f"look at topics, or feed recordings: PARALLAX_KAFKA={common.kafka} parallax topics list | replay DIR",
+        "Ctrl-C stops everything",
+    ):
+        announcer.say(line)
+    async with kafka.reader(common) as reader:
+        names = [
+            topics.name(row.name, common.topic_prefix) for row in topics.load().rows if row.name.startswith("fused.")
+        ]
+        places = await kafka.partitions(reader, names)
+        deadline = Deadline.after_s(FIRST_RECORD_S)
+        while not any((await kafka.end_offsets(reader, places)).values()):
+            if deadline.expired:
+                if not options.idle:
+                    announcer.say(f"no fused record after {FIRST_RECORD_S:.0f} s; see the logs, or: parallax doctor")
+                return
+            await asyncio.sleep(FIRST_RECORD_POLL_S)
+    announcer.say("first fused record")
