@@ -42,7 +42,7 @@ FACTS = (
     Fact("provider", "validity", "number", "Readable rows that do not stand still, 0 to 1."),
     Fact("provider", "quota_used", "number", "Share of the tightest known budget that is used; 1 is all of it."),
     Fact("provider", "outcome", "word", "Outcome of the newest attempt."),
-    Fact("provider", "breaker", "word", "closed, open or half_open."),
+    Fact("provider", "breaker", "word", "closed, open or half_open; closed while no attempt says otherwise."),
     Fact(
         "category",
         "silence",
@@ -121,7 +121,7 @@ def _provider(provider: Provider, score: ProviderScore | None, as_of_ms: int) ->
         "latency_ratio": ratio,
         "quota_used": provider.quota_used,
         "outcome": provider.last_outcome,
-        "breaker": provider.breaker,
+        "breaker": provider.breaker or (None if provider.last_attempt_ms is None else "closed"),
         **{name: parts.get(name) for name in ("availability", "freshness", "accuracy", "validity")},
     }
     return Subject("provider", {"provider": provider.name, "category": provider.category}, facts)

@@ -192,9 +192,10 @@ def _fresh_share(fetches: list[Fetch], life_ms: float, as_of_ms: int) -> float |
     if whole_ms <= 0:
         return None
     fresh_ms = 0.0
-    good = [fetch for fetch in fetches if fetch.available]
-    for fetch, until_ms in zip(good, [*(f.at_ms for f in good[1:]), as_of_ms], strict=True):
+    until_ms = as_of_ms
+    for fetch in reversed([fetch for fetch in fetches if fetch.available]):
         fresh_ms += max(0.0, min(until_ms - fetch.at_ms, life_ms - fetch.data_age_ms))
+        until_ms = fetch.at_ms
     return min(1.0, fresh_ms / whole_ms)
 
 
