@@ -98,16 +98,18 @@ def _sides(rule: Book, where: str) -> Callable[[Any, At], Sides]:
     return lambda row, at: (bids(row, at), asks(row, at))
 
 
-def _level(rule: Book, where: str) -> Callable[[Any, At], Level]:
+def _level(rule: Book, where: str) -> Callable[[Any, At], Level | None]:
     price = getter(parse(rule.price, f"{where}.price"))
     size = getter(parse(rule.size, f"{where}.size"))
     count = _optional(rule.count, f"{where}.count")
     signed = rule.signed
 
-    def level(row: Any, at: At) -> Level:
+    def level(row: Any, at: At) -> Level | None:
         at_price, of_size = number(price(row, at)), number(size(row, at))
         if not isinstance(at_price, float) or not isinstance(of_size, float):
             raise _LevelError("a level without price and size", row)
+        if at_price == 0 and of_size == 0:
+            return None  # a mere step of the sequence (KuCoin)
         if at_price <= 0 or (of_size < 0 and not signed):
             raise _LevelError("a level with a price or size below zero", row)
         if count is not None and number(count(row, at)) == 0.0:
@@ -117,7 +119,7 @@ def _level(rule: Book, where: str) -> Callable[[Any, At], Level]:
     return level
 
 
-def _levels(path: str | None, level: Callable[[Any, At], Level], where: str) -> Callable[[Any, At], list[Level]]:
+def _levels(path: str | None, level: Callable[[Any, At], Level | None], where: str) -> Callable[[Any, At], list[Level]]:
     if path is None:
         return lambda row, at: []
     get = getter(parse(path, where))
@@ -128,12 +130,12 @@ def _levels(path: str | None, level: Callable[[Any, At], Level], where: str) -> 
             return []
         if type(found) is not list:
             raise _LevelError(f"{path}: expected a list of levels", found)
-        return [level(one, at) for one in found]
+        return [read for one in found if (read := level(one, at)) is not None]
 
     return levels
 
 
-def _mixed(rule: Book, level: Callable[[Any, At], Level], where: str) -> Callable[[Any, At], Sides]:
+def _mixed(rule: Book, level: Callable[[Any, At], Level | None], where: str) -> Callable[[Any, At], Sides]:
     """Levels of both sides in one list: a side word in each, or the sign of the size."""
     get = getter(parse(rule.changes or ".", f"{where}.changes"))
     side_of = _optional(rule.side, f"{where}.side")
@@ -150,7 +152,10 @@ def _mixed(rule: Book, level: Callable[[Any, At], Level], where: str) -> Callabl
         bids: list[Level] = []
         asks: list[Level] = []
         for one in [found] if single else found:
-            price, size = level(one, at)
+            read = level(one, at)
+            if read is None:
+                continue
+            price, size = read
             if side_of is not None:
                 side = rule.sides.get(str(side_of(one, at)))
             else:

@@ -324,6 +324,8 @@ class Stream(Shape, kw_only=True):
 
     url: str
     """`{param}` where the subscription is part of the address."""
+    mirrors: list[str] = []
+    """Other addresses of the same stream, known to `match`."""
     about: str = ""
     docs: str | None = None
     frames: Literal["text", "gzip", "deflate"] = "text"
@@ -395,6 +397,8 @@ class Provider(Shape, kw_only=True):
     """Sent with every request."""
     bases: dict[str, str] = {}
     """Name -> base URL, `main` is the default; `{param}` allowed."""
+    mirrors: dict[str, list[str]] = {}
+    """Name -> other addresses of the same API; never polled by default, known to `match`."""
     symbols: dict[str, SymbolStyle] = {}
     """Style name -> spelling; `default` is used where none is named."""
     ids: str | None = None
