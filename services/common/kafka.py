@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import struct
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
@@ -101,7 +102,10 @@ async def partitions(client: AIOKafkaConsumer, topics: Iterable[str]) -> list[To
 
 async def end_offsets(client: AIOKafkaConsumer, tps: Iterable[TopicPartition]) -> Mapping[TopicPartition, int]:
     """Offset after the last readable record of each partition."""
-    found: Mapping[TopicPartition, int] = await client.end_offsets(list(tps))
+    places = list(tps)
+    # Left alone, the client learns of the topics one by one, a refresh of 100 ms each.
+    await asyncio.gather(*(client._client.add_topic(topic) for topic in sorted({place.topic for place in places})))
+    found: Mapping[TopicPartition, int] = await client.end_offsets(places)
     return found
 
 
