@@ -1,0 +1,178 @@
+"""Checkpoints: every entity as it was at one position of the log, closed by a mark; and the way back from them.
+
+A checkpoint is a consistent cut. Entity records are written first, the mark of the position last; a reader takes, per key,
+the highest version at or below the highest mark, so a half-written checkpoint, or one of a process that had already lost
+the partition, changes nothing. From there the log is folded again, and gives what it gave the first time.
+"""
+
+from __future__ import annotations
+
+from zlib import crc32
+
+from msgspec import Struct, msgpack
+
+from schemas.events import Value
+from services.aggregator.engine.model import EPOCH_SPAN, Entity, Slot
+from services.aggregator.engine.names import Names
+from services.aggregator.engine.rates import Rate
+from services.aggregator.engine.windows import Bar, Roll
+
+MARK, NAMES, FUSER = b"!mark", b"!names", b"!fuser"
+SPECIAL = frozenset((MARK, NAMES, FUSER))
+
+VERSION_BYTES = 8
+HEAD_BYTES = 14
+"""A state value begins with its version (8 bytes) and as_of_ms (6), big-endian, so that both can be compared unread."""
+
+VERSION_HEADER = "version"
+"""Header of a tombstone: the version (8 bytes, big-endian) at which the entity was forgotten."""
+
+_SlotRow = tuple[int, int, int, int, float | None, list[Value]]
+
+
+class _Body(Struct, array_like=True):
+    slots: list[_SlotRow]
+    bars: list[Bar] | None
+    rolls: list[Roll] | None
+    seen: dict[int, list[int]] | None
+    learned: bytes | None
+
+
+class Mark(Struct, array_like=True):
+    """What belongs to the whole partition at the position of a cut."""
+
+    position: int
+    epoch: int
+    log_ms: int
+    next_epoch_ms: int
+    rates: dict[str, Rate]
+    closed_ms: int
+    """Minutes that start before this are closed."""
+    closed_version: int
+    swept_ms: int
+    """The newest boundary of the longer intervals that was reached."""
+    swept_version: int
+    sweeping: bool
+    """Whether the bars that end there were still being closed."""
+    log_crc: int | None = None
+    """CRC-32 of the log record at the position, to tell a log that was made anew."""
+
+    @property
+    def version(self) -> int:
+        """The mark's place among versions."""
+        return self.epoch * EPOCH_SPAN + self.position
+
+
+_encode_body = msgpack.Encoder().encode
+_decode_body = msgpack.Decoder(_Body).decode
+_decode_mark = msgpack.Decoder(Mark).decode
+
+
+def head(version: int, as_of_ms: int) -> bytes:
+    """The head of a state value."""
+    return version.to_bytes(8, "big") + as_of_ms.to_bytes(6, "big")
+
+
+def as_of(value: bytes) -> int:
+    """as_of_ms of a state value, unread."""
+    return int.from_bytes(value[VERSION_BYTES:HEAD_BYTES], "big")
+
+
+def freeze(entity: Entity, learned: bytes | None) -> bytes:
+    """The state value of an entity."""
+    as_of_ms = entity.as_of_ms
+    rows: list[_SlotRow] = []
+    for number, (ts_ms, tie, received_ms, rate, metrics) in entity.slots.items():
+        rows.append((
+            number, as_of_ms - received_ms, received_ms - ts_ms, tie if tie.__class__ is int else crc32(tie.encode()),  # type: ignore[arg-type, union-attr]
+            rate, list(metrics.values()),
+        ))  # fmt: skip
+    seen = {number: list(ties) for number, ties in entity.seen.items()} if entity.seen else None
+    return head(entity.version, as_of_ms) + _encode_body(_Body(rows, entity.bars, entity.rolls, seen, learned))
+
+
+def thaw(key: bytes, value: bytes, names: Names) -> tuple[Entity, bytes | None]:
+    """The entity of a state value, and what the fuser had learned about it."""
+    body = _decode_body(memoryview(value)[HEAD_BYTES:])
+    entity = Entity(key)
+    entity.version = int.from_bytes(value[:VERSION_BYTES], "big")
+    entity.as_of_ms = as_of_ms = as_of(value)
+    sources = names.sources
+    slots = entity.slots
+    for number, age_ms, lag_ms, tie, rate, values in body.slots:
+        received_ms = as_of_ms - age_ms
+        metrics = dict(zip(sources[number].shape.names, values, strict=True))
+        slots[number] = Slot(received_ms - lag_ms, tie, received_ms, rate, metrics)
+    entity.bars = body.bars  # type: ignore[assignment]
+    entity.rolls = body.rolls  # type: ignore[assignment]
+    entity.seen = {number: dict.fromkeys(ties) for number, ties in body.seen.items()} if body.seen else None
+    return entity, body.learned
+
+
+def bars(value: bytes) -> list[Bar]:
+    """The unsettled bars in a state value."""
+    return _decode_body(memoryview(value)[HEAD_BYTES:]).bars or []
+
+
+class Recovery:
+    """Reads the records of one partition of a state topic, in order, and keeps the newest whole checkpoint."""
+
+    def __init__(self) -> None:
+        self.entities: dict[bytes, bytes] = {}
+        self.mark: Mark | None = None
+        self.special: dict[bytes, bytes] = {}
+        self.dropped = 0
+        """Records of checkpoints that were never closed, so far."""
+        self._versions: dict[bytes, bytes] = {}
+        self._open: list[tuple[bytes, bytes | None, bytes]] = []
+
+    def feed(self, key: bytes | None, value: bytes | None, headers: object = ()) -> None:
+        """Take the next record."""
+        if key is None:
+            return
+        if key == MARK:
+            if value is not None:
+                self._close(_decode_mark(memoryview(value)[HEAD_BYTES:]))
+            return
+        if value is not None:
+            self._open.append((key, value, value[:VERSION_BYTES]))
+            return
+        version = dict(headers).get(VERSION_HEADER)  # type: ignore[call-overload]
+        if version is not None:
+            self._open.append((key, None, bytes(version)))
+
+    def _close(self, mark: Mark) -> None:
+        if self.mark is not None and mark.version < self.mark.version:
+            return
+        self.mark = mark
+        limit = mark.version.to_bytes(8, "big")
+        entities, waiting = self.entities, []
+        for record in self._open:
+            key, value, version = record
+            if version > limit:
+                waiting.append(record)
+            elif key in SPECIAL:
+                if value is not None and version >= self._versions.get(key, b""):
+                    self._versions[key] = version
+                    self.special[key] = value[HEAD_BYTES:]
+            else:
+                held = entities.get(key)
+                gone = self._versions.get(key, b"")
+                if (held is None or version >= held[:VERSION_BYTES]) and version >= gone:
+                    if value is None:
+                        entities.pop(key, None)
+                        self._versions[key] = version
+                    else:
+                        entities[key] = value
+        self._open = waiting
+        self.dropped = len(waiting)
+
+
+def special(key: bytes, version: int, as_of_ms: int, body: bytes) -> tuple[bytes, bytes]:
+    """The state record of something that belongs to the whole partition."""
+    return key, head(version, as_of_ms) + body
+
+
+def mark_record(mark: Mark) -> tuple[bytes, bytes]:
+    """The record that closes a checkpoint."""
+    return special(MARK, mark.version, mark.log_ms, _encode_body(mark))

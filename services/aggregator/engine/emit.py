@@ -1,0 +1,230 @@
+"""Which keys are due, and what is sent for them: a leading edge at once, then at most one record per interval."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from schemas.events import Candle, Fused, FusedMetric, Origin, Source
+from services.aggregator.engine import windows
+from services.aggregator.engine.model import Entity, Output, Slot
+from services.aggregator.engine.rates import circular
+from services.aggregator.engine.rules import OWN_QUOTE, TARGET
+from services.aggregator.fusion import Fuser, Observation
+
+if TYPE_CHECKING:
+    from services.aggregator.engine.names import Names
+    from services.aggregator.engine.rules import Rules
+
+SLOT_MS = 10
+"""Grain of the wheel in which keys wait; a tenth of the interval they wait for."""
+
+ORIGINS = {"live": 0, "replay": 1, "sandbox": 2}
+"""A record is as real as the least real of its sources."""
+_ORIGIN_OF: tuple[Origin, ...] = ("live", "replay", "sandbox")
+
+_encode = msgspec.json.Encoder().encode
+_new = tuple.__new__
+
+
+class Due:
+    """The dirty keys of a partition: those that may go now, in order, and those that wait for their interval."""
+
+    def __init__(self, emit_ms: int) -> None:
+        self.emit_ms = emit_ms
+        self.ready: deque[Entity] = deque()
+        self.queued = 0
+        """How many were ever made ready; with how many were sent, this says when all up to a moment are out."""
+        self._wheel: dict[int, list[Entity]] = {}
+
+    def put(self, entity: Entity, now_ms: int) -> None:
+        """Queue a key that has just become dirty."""
+        entity.dirty = True
+        at_ms = entity.sent_at_ms + self.emit_ms
+        if at_ms <= now_ms:
+            self.ready.append(entity)
+            self.queued += 1
+        else:
+            slot = at_ms // SLOT_MS
+            waiting = self._wheel.get(slot)
+            if waiting is None:
+                self._wheel[slot] = [entity]
+            else:
+                waiting.append(entity)
+
+    def turn(self, now_ms: int) -> None:
+        """Make those ready whose interval is over."""
+        if self._wheel:
+            last = now_ms // SLOT_MS
+            for slot in sorted(slot for slot in self._wheel if slot < last):
+                self._release(slot)
+
+    def hurry(self) -> None:
+        """Make all ready, whatever their interval."""
+        for slot in sorted(self._wheel):
+            self._release(slot)
+
+    def _release(self, slot: int) -> None:
+        waiting = self._wheel.pop(slot)
+        self.ready.extend(waiting)
+        self.queued += len(waiting)
+
+    @property
+    def next_ms(self) -> int | None:
+        """When the next waiting key is due; None when none waits."""
+        return (min(self._wheel) + 1) * SLOT_MS if self._wheel else None
+
+    def waiting(self) -> list[Entity]:
+        """All dirty keys, ready or not."""
+        return [*self.ready, *(entity for slot in sorted(self._wheel) for entity in self._wheel[slot])]
+
+
+Claims = dict[str, list[Observation]]
+"""Metric -> what is to be weighed."""
+Set = dict[str, list[Source]]
+"""Metric -> what was set aside, each with its reason."""
+
+
+def claims(entity: Entity, names: Names, rules: Rules) -> tuple[Claims, Set, int]:
+    """Who says what about each metric, what is set aside, and how real the least real is; a function of the entity alone."""
+    as_of_ms = entity.as_of_ms
+    money, specs, sources = rules.money, rules.specs, names.sources
+    found: Claims = {}
+    aside: Set = {}
+    origin = 0
+    slots = entity.slots
+    best = None
+    rows: Iterable[tuple[int, Slot]] = slots.items()
+    if len(slots) > 1:
+        rows = sorted(rows)
+        if len({sources[number][1] for number in slots}) < len(slots):
+            best = _best(entity, rows, names, rules)
+    for number, (ts_ms, _, _, rate, metrics) in rows:
+        _, provider, endpoint, quote, group, weight, real, _ = sources[number]
+        if real != "live":
+            origin = max(origin, ORIGINS.get(real, 2))
+        age_ms = as_of_ms - ts_ms
+        for name, value in metrics.items():
+            why = None
+            if name in money:
+                if rate is None:
+                    why = _no_rate(quote, entity, rules)
+                elif rate != 1.0:
+                    value = value * rate  # type: ignore[operator]
+            if age_ms > specs[name].freshness_ms:
+                why = "stale"
+            if best is not None and best[provider, name] != number:
+                if sources[best[provider, name]][2] == endpoint:
+                    continue
+                why = why or "superseded"
+            if why is None:
+                claim = found.get(name)
+                if claim is None:
+                    found[name] = [_new(Observation, (provider, group, value, ts_ms, weight))]
+                else:
+                    claim.append(_new(Observation, (provider, group, value, ts_ms, weight)))
+            else:
+                shown = Source(provider=provider, value=value, age_ms=age_ms if age_ms > 0 else 0, why=why)
+                aside.setdefault(name, []).append(shown)
+    return found, aside, origin
+
+
+def _best(entity: Entity, rows: Iterable[tuple[int, Slot]], names: Names, rules: Rules) -> dict[tuple[str, str], int]:
+    """For each provider and metric the source that speaks for it: usable, least converted, newest."""
+    ranks, specs, money = rules.ranks, rules.specs, rules.money
+    best: dict[tuple[str, str], tuple[bool, int, int, int]] = {}
+    for number, slot in rows:
+        source = names.sources[number]
+        rank = ranks.get(source.quote or "", len(ranks))
+        for name in slot.metrics:
+            usable = entity.as_of_ms - slot.ts_ms <= specs[name].freshness_ms and not (slot.rate is None and name in money)
+            order = (usable, -rank if name in money else 0, slot.ts_ms, -number)
+            held = best.get((source.provider, name))
+            if held is None or order > held:
+                best[source.provider, name] = order
+    return {key: -order[3] for key, order in best.items()}
+
+
+def _no_rate(quote: str | None, entity: Entity, rules: Rules) -> str:
+    kind, _, name = entity.key.decode().partition(":")
+    if kind in OWN_QUOTE:
+        return "other_quote"
+    return "circular" if quote is not None and circular(quote, name, kind, rules.ranks) else "no_rate"
+
+
+def quote_of(key: str, category: str, has_money: bool) -> str | None:
+    """The asset in which the money of an entity's fused record is counted."""
+    kind, _, name = key.partition(":")
+    if kind in OWN_QUOTE:
+        return name.rpartition("/")[2].partition(":")[0]
+    return TARGET if has_money else None
+
+
+def render(entity: Entity, names: Names, rules: Rules, fuser: Fuser) -> tuple[bytes, float | None, str]:
+    """The fused record of an entity as bytes, its price (market only) and its origin."""
+    key = entity.key.decode()
+    as_of_ms = entity.as_of_ms
+    found, aside, real = claims(entity, names, rules)
+    specs, money = rules.specs, rules.money
+    metrics: dict[str, FusedMetric] = {}
+    answer_of = fuser.answer
+    has_money = False
+    if aside:
+        for name in aside:
+            found.setdefault(name, [])
+    for name, seen in found.items():
+        answer = answer_of(specs[name], key, seen, as_of_ms)
+        newest_ms = 0
+        by = []
+        weights, whys = answer.weights, answer.why
+        number = 0
+        for provider, _, value, ts_ms, _ in seen:
+            if ts_ms > newest_ms:
+                newest_ms = ts_ms
+            age_ms = as_of_ms - ts_ms
+            by.append(Source(provider=provider, value=value, age_ms=age_ms if age_ms > 0 else 0, weight=weights[number],
+                             why=whys[number]))  # fmt: skip
+            number += 1
+        if name in aside:
+            by += aside[name]
+        if name in money:
+            has_money = True
+        metrics[name] = FusedMetric(
+            value=answer.value,
+            confidence=answer.confidence,
+            low=answer.low,
+            high=answer.high,
+            spread=answer.spread,
+            sources=answer.n_sources,
+            voices=answer.n_voices,
+            method=answer.method,
+            as_of_ms=newest_ms,
+            by=by,
+        )
+    origin: Origin = _ORIGIN_OF[real]
+    data = _encode(
+        Fused(
+            entity=key,
+            category=rules.category,
+            version=entity.version,
+            as_of_ms=as_of_ms,
+            origin=origin,
+            metrics=metrics,
+            quote=quote_of(key, rules.category, has_money) if has_money else None,
+        )
+    )
+    price = metrics.get("price")
+    value = price.value if price is not None else None
+    return data, (value if isinstance(value, float) else None), origin
+
+
+def candle(key: str, interval: str, start_ms: int, bar: windows.Ohlc, quote: str, version: int, closed: bool, origin: str) -> Output:
+    """The record of one bar."""
+    record = Candle(
+        entity=key, interval=interval, start_ms=start_ms, open=bar.open, high=bar.high, low=bar.low, close=bar.close,
+        quote=quote, version=version, origin=origin, volume=bar.volume, trades=bar.trades, sources=bar.sources, closed=closed,  # type: ignore[arg-type]
+    )  # fmt: skip
+    return Output(f"{key}|{interval}|{start_ms}".encode(), _encode(record))

@@ -1,0 +1,202 @@
+"""The fold: raw records in log order change entities; what cannot be used is set aside, with its reason and its bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from zlib import crc32
+
+import msgspec
+
+from schemas.events import CONTROL_RATES, Value
+from services.aggregator.engine.model import EPOCH_SPAN, MINUTE_MS, Aside, Entity, Reason, Record, Shape, Slot, Statement
+from services.aggregator.engine.partition import Partition
+from services.aggregator.engine.rules import TARGET
+from services.aggregator.engine.windows import SEEN_TRADES
+
+EARLIEST_MS = 1_230_940_800_000
+"""2009-01-03, the first block of bitcoin: no statement of ours is older."""
+
+_decode = msgspec.json.Decoder(Statement).decode
+_new = tuple.__new__
+
+
+def fold(partition: Partition, records: Sequence[Record], now_ms: int) -> None:
+    """Fold a batch; records at or below the position are skipped, and nothing in it can raise."""
+    position = partition.position
+    base = partition.epoch * EPOCH_SPAN
+    rules, limits = partition.rules, partition.limits
+    max_bytes, skew_ms, future_ms = limits.max_record_bytes, limits.skew_ms, limits.future_ms
+    entities, changed = partition.entities, partition.changed
+    names = partition.names
+    sources = names.by_key
+    factor, ranks = partition.rates.factor, rules.ranks
+    put = partition.due.put
+    saving = partition.cut.pending if partition.cut is not None else None
+    candles = partition.candles
+    replayed = unchanged = folded = 0
+    record = None
+    for record in records:
+        offset = record.offset
+        if offset <= position:
+            replayed += 1
+            continue
+        partition.position = position = offset
+        key, value = record.key, record.value
+        if not value or not key or len(value) > max_bytes:
+            _aside(partition, record, Reason.TOO_LARGE if value and key else Reason.EMPTY, f"{len(value or b'')} bytes")
+            continue
+        try:
+            said = _decode(value)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as fault:
+            _aside(partition, record, Reason.UNDECODABLE, str(fault))
+            continue
+        received_ms = said.received_ms
+        if said.entity.encode() != key:
+            _aside(partition, record, Reason.KEY, f"entity {said.entity!r}")
+            continue
+        if received_ms < EARLIEST_MS or received_ms > _logged_ms(record) + future_ms:
+            _aside(partition, record, Reason.TIME, f"received_ms {received_ms}")
+            continue
+        if received_ms > partition.log_ms:
+            partition.advance_log(received_ms)
+        if said.entity == CONTROL_RATES:
+            partition.rates.take(said)
+            partition.counts.control += 1
+            continue
+        if said.origin not in limits.origins:
+            _aside(partition, record, Reason.ORIGIN, said.origin)
+            continue
+
+        metrics = said.metrics
+        identity = (said.provider, said.endpoint, said.quote, said.group, said.weight, said.origin, tuple(metrics))
+        source = sources.get(identity) or names.source(identity)
+        shape = source.shape
+        checked = True
+        for name, low, high, _ in shape.numbers:
+            number = metrics[name]
+            if number.__class__ is not float or not low <= number <= high:  # type: ignore[operator]
+                checked = False
+                break
+        if not checked or shape.words or shape.unknown:
+            usable = _usable(partition, record, metrics, shape)
+            if usable is not None:
+                if not usable:
+                    continue
+                metrics = usable
+                identity = (*identity[:6], tuple(metrics))
+                source = names.source(identity)
+                shape = source.shape
+
+        event_ms = said.event_ms
+        ts_ms = received_ms if event_ms is None else event_ms if event_ms <= received_ms + skew_ms else received_ms + skew_ms
+        rule = shape.candle
+        trade = rule is not None and rule.kind == "trade"
+        if partition.log_ms - ts_ms > shape.keep_ms or (trade and ts_ms < candles.settled_ms):
+            _aside(partition, record, Reason.LATE, f"event {ts_ms}, log {partition.log_ms}")
+            continue
+
+        held = entities.get(key)
+        if held.__class__ is bytes:
+            held = partition.unpack(key, held)  # type: ignore[arg-type]
+        if saving and key in saving:
+            partition.save(key)
+        if held is None or partition.log_ms - held.as_of_ms > limits.expire_ms:  # type: ignore[union-attr]
+            if held is None:
+                partition.hot += 1
+            else:
+                partition.fuser.forget_key(said.entity)
+            entities[key] = held = Entity(key)
+        entity: Entity = held  # type: ignore[assignment]
+        number = source.number
+        slot = entity.slots.get(number)
+        newer = slot is None or ts_ms > slot[0] or (ts_ms == slot[0] and _wins(said.id, slot.tie))
+        if (not newer and not trade) or (trade and _told(entity, number, said.id)):
+            unchanged += 1
+            continue
+        version = base + offset
+        rate = None if not shape.money else 1.0 if said.quote == "usd" else factor(said.quote, said.entity, ranks)
+        if rule is not None and rate is not None:
+            price = metrics[rule.price] * rate  # type: ignore[operator]
+            bars = entity.bars
+            voice = None
+            if bars is not None and not trade:
+                bar = bars[-1]
+                if bar.start_ms >= candles.closed_ms and 0 <= ts_ms - bar.start_ms < MINUTE_MS:
+                    voice = bar.quotes.get(number)
+            if voice is not None and ts_ms >= voice.last_ms:
+                # The common case of Candles.add, in line: a newer price in the open minute.
+                voice.last_ms, voice.close = ts_ms, price
+                if price > voice.high:
+                    voice.high = price
+                elif price < voice.low:
+                    voice.low = price
+                bar.version, bar.due = version, True
+            else:
+                size = metrics.get(rule.size or "", 0.0) if trade else None
+                candles.add(entity, number, ts_ms, price, size, (said.quote if rate == 1.0 else TARGET) or "", version)  # type: ignore[arg-type]
+        if received_ms >= entity.learn_at_ms:
+            partition.learn(entity, received_ms)
+        if newer:
+            entity.slots[number] = _new(Slot, (ts_ms, said.id, received_ms, rate, metrics))
+        entity.version = version
+        if received_ms > entity.as_of_ms:
+            entity.as_of_ms = received_ms
+        entity.payload = None
+        changed[key] = entity
+        if not entity.dirty:
+            put(entity, now_ms)
+        folded += 1
+    counts = partition.counts
+    counts.folded += folded
+    counts.replayed += replayed
+    counts.unchanged += unchanged
+    if record is not None and record.offset == position and record.value is not None:
+        partition.log_crc = crc32(record.value)
+
+
+def _logged_ms(record: Record) -> float:
+    stamp = record.timestamp
+    return float("inf") if stamp is None or stamp < 0 else stamp
+
+
+def _aside(partition: Partition, record: Record, reason: Reason, detail: str) -> None:
+    partition.asides.append(Aside(reason, detail[:500], record.offset, record.key, record.value))
+    partition.asides_queued += 1
+    aside = partition.counts.aside
+    aside[reason.value] = aside.get(reason.value, 0) + 1
+
+
+def _usable(partition: Partition, record: Record, metrics: dict[str, Value], shape: Shape) -> dict[str, Value] | None:
+    """The metrics that can be used, when some cannot; None when all can. The record goes to `dlq` in the first case."""
+    bad = [
+        f"{name}={metrics[name]!r}"
+        for name, low, high, kind in (*shape.numbers, *shape.words)
+        if metrics[name].__class__ is not kind or (kind is float and not low <= metrics[name] <= high)  # type: ignore[operator]
+    ]
+    if not bad and not shape.unknown:
+        return None
+    detail = ", ".join((*bad, *shape.unknown))
+    _aside(partition, record, Reason.ABSURD if bad else Reason.METRIC, detail)
+    gone = {text.split("=", 1)[0] for text in bad} | set(shape.unknown)
+    return {name: value for name, value in metrics.items() if name not in gone}
+
+
+def _wins(tie: str, held: str | int) -> bool:
+    """Whether of two statements of one time the first counts: by the CRC of their ids, so that order does not matter."""
+    if tie == held:
+        return False
+    return crc32(tie.encode()) > (held if isinstance(held, int) else crc32(held.encode()))
+
+
+def _told(entity: Entity, source: int, tie: str) -> bool:
+    """Whether this trade was told before, as far as is remembered."""
+    if entity.seen is None:
+        entity.seen = {}
+    seen = entity.seen.setdefault(source, {})
+    crc = crc32(tie.encode())
+    if crc in seen:
+        return True
+    seen[crc] = None
+    if len(seen) > SEEN_TRADES:
+        del seen[next(iter(seen))]
+    return False

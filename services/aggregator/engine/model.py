@@ -1,0 +1,220 @@
+"""What the engine holds and gives: statements as read, entities as kept, outputs as written."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Any, Literal, NamedTuple, Protocol
+
+from msgspec import Struct
+
+from schemas.events import Value
+
+EPOCH_SPAN = 2**40
+"""`version = epoch * EPOCH_SPAN + offset`: the newest raw record folded, unique and rising per log."""
+
+SECOND_MS = 1000
+MINUTE_MS = 60 * SECOND_MS
+HOUR_MS = 60 * MINUTE_MS
+DAY_MS = 24 * HOUR_MS
+
+
+class Record(Protocol):
+    """One record of the log, as every client gives it."""
+
+    @property
+    def offset(self) -> int: ...
+    @property
+    def timestamp(self) -> int | float | None: ...
+    @property
+    def key(self) -> bytes | None: ...
+    @property
+    def value(self) -> bytes | None: ...
+
+
+CandleKind = Literal["trade", "quote"]
+
+
+class CandleRule(NamedTuple):
+    """From which metrics of a category bars are made: trades, or prices where there is no trade."""
+
+    price: str
+    kind: CandleKind
+    size: str | None = None
+
+
+class Check(NamedTuple):
+    """What a value must be: a number between low and high, or of this type."""
+
+    name: str
+    low: float
+    high: float
+    type: type
+
+
+class Shape(NamedTuple):
+    """A set of metric names that come together, compiled once."""
+
+    names: tuple[str, ...]
+    numbers: tuple[Check, ...]
+    words: tuple[Check, ...]
+    unknown: tuple[str, ...]
+    money: bool
+    """Whether any of them is counted in the quote asset."""
+    candle: CandleRule | None
+    keep_ms: int
+    """Age from which on a statement of this shape is late."""
+
+
+class Limits(Struct, frozen=True, kw_only=True):
+    """The times and bounds of the engine, all in log time except `emit_ms` and `candle_ms`, which pace what is sent."""
+
+    emit_ms: int = 100
+    """A key that was quiet is sent at once, then at most this often."""
+    candle_ms: int = 1000
+    """An open bar is sent at most this often."""
+    skew_ms: int = 10 * SECOND_MS
+    """A provider's clock may run ahead of ours by this; beyond, the event time is our receive time plus this."""
+    future_ms: int = 10 * MINUTE_MS
+    """A receive time this far ahead of the log's own timestamp is refused: it would age everything else."""
+    lateness_ms: int = 60 * SECOND_MS
+    """A bar takes trades until this long after its end."""
+    grace_ms: int = 2 * SECOND_MS
+    """A bar is called closed this long after its end, so that what is on its way is in."""
+    retain_ms: int = DAY_MS
+    """A statement older than this, and than twenty times its metric's freshness, is late; a source that old is dropped."""
+    expire_ms: int = 7 * DAY_MS
+    """An entity of which nobody spoke for this long is forgotten."""
+    epoch_ms: int = 10 * SECOND_MS
+    """Learned source parameters change only at multiples of this."""
+    max_record_bytes: int = 512 * 1024
+    """A raw record larger than this is refused."""
+    origins: tuple[str, ...] = ("live", "replay", "sandbox")
+    """Origins that are folded; a live deployment takes `live` only."""
+
+
+class Statement(Struct, gc=False):
+    """The fields of `schemas.events.Raw` that the fold needs; the decoder skips the rest."""
+
+    id: str
+    provider: str
+    endpoint: str
+    entity: str
+    metrics: dict[str, Value]
+    received_ms: int
+    origin: str
+    event_ms: int | None = None
+    quote: str | None = None
+    group: str | None = None
+    weight: float = 1.0
+
+
+class Source(NamedTuple):
+    """Who says what kind of thing: one endpoint of a provider, one quote asset, one set of metrics. Interned per partition."""
+
+    number: int
+    provider: str
+    endpoint: str
+    quote: str | None
+    group: str
+    weight: float
+    origin: str
+    shape: Shape
+
+
+class Slot(NamedTuple):
+    """The newest statement of one source about one entity: always all metrics of the source's shape, of one time."""
+
+    ts_ms: int
+    tie: str | int
+    """Id of the statement, or its CRC-32: decides between equal times, the higher wins."""
+    received_ms: int
+    rate: float | None
+    """Units of the target asset per unit of the source's quote when it was folded; None when unknown then."""
+    metrics: dict[str, Value]
+
+
+class Entity:
+    """What all sources last said about one entity, and what is still to be done about it."""
+
+    __slots__ = ("as_of_ms", "bars", "candle_at_ms", "dirty", "key", "learn_at_ms", "payload", "rolls", "seen", "sent_at_ms",
+                 "slots", "version", "waits")
+
+    def __init__(self, key: bytes) -> None:
+        self.key = key
+        self.version = -1
+        self.as_of_ms = 0
+        self.slots: dict[int, Slot] = {}
+        self.learn_at_ms = 0
+        """Receive time from which on the learning window has changed."""
+        self.bars: list[Any] | None = None
+        """Unsettled minute bars, oldest first (windows.Bar)."""
+        self.rolls: list[Any] | None = None
+        """Settled part of the current bar of each longer interval (windows.Roll)."""
+        self.seen: dict[int, dict[int, None]] | None = None
+        """Source -> recent trade ids, so that a trade told twice counts once."""
+        self.dirty = False
+        """Whether something is to be sent."""
+        self.waits = False
+        """Whether it stands in the queue of keys that wait for their interval."""
+        self.payload: bytes | None = None
+        """The record, when it had to be computed before it was due."""
+        self.sent_at_ms = -(10**9)
+        self.candle_at_ms = -(10**9)
+
+
+class Reason(Enum):
+    """Why a record is set aside; the value is the header, the metric label and the key of the reference page."""
+
+    EMPTY = "empty"
+    TOO_LARGE = "too_large"
+    UNDECODABLE = "undecodable"
+    KEY = "key"
+    ORIGIN = "origin"
+    TIME = "time"
+    METRIC = "metric"
+    ABSURD = "absurd"
+    LATE = "late"
+
+
+SENTENCES: dict[Reason, str] = {
+    Reason.EMPTY: "The record has no value or no key.",
+    Reason.TOO_LARGE: "The record is larger than the engine reads.",
+    Reason.UNDECODABLE: "The value is not a raw event in JSON; NaN and numbers beyond a double are not JSON.",
+    Reason.KEY: "The key is not the entity, so the record is in the wrong partition.",
+    Reason.ORIGIN: "The origin is not one that this deployment takes.",
+    Reason.TIME: "The receive time is impossible: before 2009 or far ahead of the log.",
+    Reason.METRIC: "A metric is unknown, or belongs to another category; the others were used.",
+    Reason.ABSURD: "A value has the wrong type or is outside its plausible range; the others were used.",
+    Reason.LATE: "The event time is older than anything still kept.",
+}
+
+
+class Aside(NamedTuple):
+    """A record that was set aside, with its original bytes: to `late` or `dlq`."""
+
+    reason: Reason
+    detail: str
+    offset: int
+    key: bytes | None
+    value: bytes | None
+
+
+class Output(NamedTuple):
+    """One record to write to the partition of the entity."""
+
+    key: bytes
+    value: bytes | None
+
+
+class Counts(Struct):
+    """What happened since the counters were last taken; the driver turns them into metrics."""
+
+    folded: int = 0
+    replayed: int = 0
+    """At or below the position: seen before."""
+    unchanged: int = 0
+    """Older than, or the same as, what the source said already."""
+    control: int = 0
+    fused: int = 0
+    candles: int = 0
+    aside: dict[str, int] = {}

@@ -1,0 +1,43 @@
+"""Names that repeat, as small numbers: the sources of a partition, in the order of the log."""
+
+from __future__ import annotations
+
+from msgspec import msgpack
+
+from services.aggregator.engine.model import Source
+from services.aggregator.engine.rules import Rules
+
+SourceKey = tuple[str, str, str | None, str | None, float, str, tuple[str, ...]]
+"""provider, endpoint, quote, group, weight, origin, metric names"""
+
+
+class Names:
+    """The interned sources of one partition; numbers are given in log order, so every replay gives the same."""
+
+    def __init__(self, rules: Rules) -> None:
+        self.rules = rules
+        self.sources: list[Source] = []
+        self.by_key: dict[SourceKey, Source] = {}
+
+    def source(self, key: SourceKey) -> Source:
+        """The source of this key, new or known."""
+        found = self.by_key.get(key)
+        if found is None:
+            provider, endpoint, quote, group, weight, origin, metrics = key
+            shape = self.rules.shape(metrics)
+            found = Source(len(self.sources), provider, endpoint, quote, group or provider, weight, origin, shape)
+            self.sources.append(found)
+            self.by_key[key] = found
+        return found
+
+    def dump(self) -> bytes:
+        """The table, to be read by `load`."""
+        return msgpack.encode(list(self.by_key))
+
+    @classmethod
+    def load(cls, data: bytes, rules: Rules) -> Names:
+        """The table that `dump` wrote, with the rules of today's catalogue."""
+        names = cls(rules)
+        for key in msgpack.decode(data, type=list[SourceKey]):
+            names.source(key)
+        return names
