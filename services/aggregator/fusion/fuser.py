@@ -2,71 +2,139 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
-from services.aggregator.fusion import strategies
+import msgspec
+
+from services.aggregator.fusion import state, words
+from services.aggregator.fusion.compiled import KERNELS
+from services.aggregator.fusion.layout import LAG, N_IN, RIGHT, S2, VOICE
 from services.aggregator.fusion.model import Answer, Observation, Spec, nothing
+from services.aggregator.fusion.numbers import Numbers
+
+MOST_KEYS = 100_000
+"""Keys whose state is held; the one that was opened first makes room."""
+
+
+class Saved(msgspec.Struct, array_like=True):
+    """A fuser as bytes."""
+
+    numbers: bytes
+    words: words.Saved
 
 
 class Fuser:
     """Fuses the metrics of one (category, partition) and learns about their sources; a pure function of its calls."""
 
+    def __init__(self) -> None:
+        self.state = state.State()
+        self.numbers = Numbers(self.state)
+        self.words = words.Words()
+
+    @staticmethod
+    def warm(wait: bool = False) -> None:
+        """Get the compiled kernels, in a thread unless `wait`; answers are the same before and after."""
+        KERNELS.warm(wait)
+
     def answer(self, spec: Spec, key: str, observations: Sequence[Observation], as_of_ms: int) -> Answer:
-        """The most likely value of `spec` for `key` at `as_of_ms`, in ms; reads the learned state only."""
+        """The most likely value of `spec` for `key` at `as_of_ms`; reads what was learned and changes nothing of it."""
         n = len(observations)
         if not n:
             return nothing(spec.strategy, 0)
-        if spec.scale not in ("rel", "abs"):
-            values = [repr(o.value) for o in observations]
-            best = max(sorted(set(values)), key=values.count)
-            hits = [v == best for v in values]
-            share = sum(hits) / n
-            return Answer(observations[hits.index(True)].value, share * n / (n + 1), None, None, None,
-                          [h / sum(hits) for h in hits], [None if h else "camp" for h in hits], spec.strategy,
-                          sum(hits), float(n))
-        values_f = [float(o.value) for o in observations]  # type: ignore[arg-type]
-        ordered = sorted(values_f)
-        centre = strategies.quantile(ordered, 0.5)
-        same = spec.tolerance * (abs(centre) if spec.scale == "rel" else 1.0) or 1e-12
-        claims = strategies.Claims([o.provider for o in observations], values_f, [o.ts_ms for o in observations],
-                                   [o.weight for o in observations], [o.weight for o in observations], same)
-        rule = strategies.STRATEGIES.get(spec.strategy, strategies.outlier_removal)
-        value, shares = rule(claims)
-        inside = [abs(v - centre) <= 4 * same for v in values_f]
-        shares = [s if i else 0.0 for s, i in zip(shares, inside, strict=True)]
-        near = [v for v, i in zip(values_f, inside, strict=True) if i]
-        if spec.strategy == "robust" and near:
-            value = sum(near) / len(near)
-            shares = [i / len(near) for i in inside]
-        sigma = math.sqrt((0.36 + sum(((v - value) / same) ** 2 for v in near)) / (1 + len(near)) / max(1, len(near)))
-        confidence = math.erf(1 / sigma / math.sqrt(2)) * (len(near) / n) ** 0.2 * len(near) / (len(near) + 0.2)
-        reach = 2 * sigma * same
-        return Answer(value, confidence, value - reach, value + reach,
-                      (max(near) - min(near)) / abs(value) if near and value else None, shares,
-                      [None if i else "camp" for i in inside], spec.strategy, len(near), float(n))
+        chosen = one_each(observations)
+        if chosen is not None:
+            return _spread_out(self.answer(spec, key, [observations[i] for i in chosen], as_of_ms), chosen, n)
+        if spec.scale in ("rel", "abs"):
+            return self.numbers.answer(spec, key, observations, as_of_ms)
+        return self.words.answer(spec, observations, as_of_ms)
 
     def learn(self, spec: Spec, key: str, observations: Sequence[Observation], as_of_ms: int) -> None:
-        """Learn from the window of `key` that closed at `as_of_ms`; sources change only at `advance`."""
+        """Learn from the window of `key` that closed at `as_of_ms`; about sources it counts from the next `advance`."""
+        if not observations:
+            return
+        chosen = one_each(observations)
+        if chosen is not None:
+            observations = [observations[i] for i in chosen]
+        if spec.scale in ("rel", "abs"):
+            self.numbers.learn(spec, key, observations, as_of_ms)
+            if len(self.state.keys) > MOST_KEYS:
+                self.forget_key(next(iter(self.state.keys)))
+        else:
+            self.words.learn(spec, observations, as_of_ms)
 
     def advance(self, epoch_ms: int) -> None:
-        """Let what was learned about sources since the last epoch take effect."""
+        """Let what was learned about sources up to `epoch_ms` take effect."""
+        self.numbers.advance()
+        self.words.advance()
 
     def dump(self) -> bytes:
-        """Learned state of sources."""
-        return b""
+        """Learned state of sources, exactly."""
+        return msgspec.msgpack.encode(Saved(self.state.dump(), self.words.dump()))
 
     @classmethod
     def load(cls, data: bytes) -> Fuser:
-        """The fuser that `dump` describes, bit for bit."""
-        return cls()
+        """The fuser that `dump` describes, bit for bit; no bytes give a new one."""
+        fuser = cls()
+        if data:
+            saved = msgspec.msgpack.decode(data, type=Saved)
+            fuser.state = state.State.load(saved.numbers)
+            fuser.numbers = Numbers(fuser.state)
+            fuser.words = words.Words.load(saved.words)
+        return fuser
 
     def dump_key(self, key: str) -> bytes | None:
         """Learned state of one key, over all its metrics; None when there is none."""
-        return None
+        saved = self.state.dump_key(key)
+        return msgspec.msgpack.encode(saved) if saved else None
 
     def load_key(self, key: str, data: bytes) -> None:
-        """Restore what `dump_key` gave."""
+        """Restore what `dump_key` gave; the fuser itself must be restored first."""
+        self.state.load_key(key, msgspec.msgpack.decode(data, type=list[state.SavedKey]))
 
     def forget_key(self, key: str) -> None:
         """Drop the state of a key."""
+        self.state.keys.pop(key, None)
+
+    def reputation(self) -> dict[str, dict[str, float]]:
+        """What was learned about each provider, over all metrics: accuracy (P(inlier)), error in tolerances, lag_ms, voice.
+
+        Mean over metrics by the number of windows; voice is 1 for an independent source and 1/m for one of m copies.
+        """
+        sums: dict[str, list[float]] = {}
+        for (_, provider), row in self.state.rows.items():
+            source = self.state.sources[row]
+            weight = float(source[N_IN])
+            if not provider or weight <= 0.0:
+                continue
+            entry = sums.setdefault(provider, [0.0] * 5)
+            right = float(source[RIGHT])
+            for k, value in enumerate((1.0, right, float(source[S2]) ** 0.5, float(source[LAG]), float(source[VOICE]) / max(right, 0.1))):
+                entry[k] += weight * value
+        return {
+            provider: {"windows": s[0], "accuracy": s[1] / s[0], "error_tol": s[2] / s[0], "lag_ms": s[3] / s[0],
+                       "voice": min(s[4] / s[0], 1.0)}
+            for provider, s in sorted(sums.items())
+        }
+
+
+def one_each(observations: Sequence[Observation]) -> list[int] | None:
+    """Which to keep so that each provider speaks once (its newest word) and no more than can be handled; None for all."""
+    n = len(observations)
+    if n <= state.MOST_SOURCES and len({o.provider for o in observations}) == n:
+        return None
+    newest: dict[str, int] = {}
+    for i, o in enumerate(observations):
+        best = newest.get(o.provider)
+        if best is None or (o.ts_ms, repr(o.value)) > (observations[best].ts_ms, repr(observations[best].value)):
+            newest[o.provider] = i
+    kept = sorted(newest.values(), key=lambda i: (-observations[i].weight, observations[i].provider))
+    return sorted(kept[: state.MOST_SOURCES])
+
+
+def _spread_out(answer: Answer, chosen: list[int], n: int) -> Answer:
+    """The answer to the chosen observations, aligned with all that were given."""
+    weights, why = [0.0] * n, list[str | None](["copy"] * n)
+    for k, i in enumerate(chosen):
+        weights[i], why[i] = answer.weights[k], answer.why[k]
+    answer.weights, answer.why = weights, why
+    return answer

@@ -1,0 +1,371 @@
+"""The answer of the robust model to one window: one function in the subset of Python that numba compiles.
+
+It is written without helpers because an uncompiled run must give the same bits (services/aggregator/fusion/compiled.py).
+The model, its assumptions and its constants are explained in docs/fusion.md.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from services.aggregator.fusion.layout import (
+    AT, CAMP, CODE, COPY, COUNT, DRIFT, FIRST_MS, FRESH, FROZEN, GAIN, GID, INFL_A, INFL_B, LAG, LAGGING, LAST_MS,
+    LAST_VALUE, MEAN, KNOWN, NOISE, ODD, RIGHT, ORDER, PAIRS, PID, R_CHI, R_CONF, R_DOF, R_HIGH, R_LOW, R_MEAN, R_RIVAL,
+    R_RIVAL_MEAN, R_RIVAL_VAR, R_SPREAD, R_SURE, R_USED, R_VALUE, R_VAR, R_VOICES, RANGE, RESP, ROW, S2, S2_FLOOR, SECOND, SEEN, SHARE,
+    TAU, UNIT_OFF, USED, VAR, VARIANCE, VOICES, VOL, Y,
+)
+
+Array = Any
+"""numpy.ndarray of float64 (pairs: float32); numba infers the types."""
+
+LN10 = math.log(10.0)
+SQRT_2 = math.sqrt(2.0)
+LN_2PI = math.log(2.0 * math.pi)
+LN_REACH = math.log(400.0)
+"""A wrong value lies anywhere within 400 tolerances."""
+JUMP = 3.0
+"""Log-odds at which a jump explains a window better than the last answer."""
+GROUP_VOICE = 0.97
+"""Sources of one independence group are one voice, nearly."""
+FLAG = 3.0
+"""A value further than this many tolerances from the answer is flagged."""
+WEIGHT_PRIOR = 0.93
+"""P(inlier) of an unknown source with static weight 1."""
+PRIOR_WINDOWS = 10.0
+"""Windows after which a source's own record counts as much as its static weight."""
+ELSEWHERE = 0.02
+"""Weight of the camp nobody speaks for."""
+CHI_PRIOR = 8.0
+"""Degrees of freedom with which the expected scatter of a window is believed against the seen one."""
+
+
+def answer(n: int, window: Array, work: Array, result: Array, head: Array, slots: Array, sources: Array, pairs: Array,
+           tol: float, rel: bool, lowest: float, highest: float, as_of: float) -> None:
+    """Fill `work` and `result` from the window's columns (values, times, weights, slots); the state is only read."""
+    vol = head[VOL]
+    drift = head[DRIFT]
+    inflation = head[INFL_A] / head[INFL_B]
+    # 1. Age, noise and prior odds of each source.
+    used = 0
+    for i in range(n):
+        value = window[i]
+        slot = int(window[3 * n + i])
+        row = int(slots[slot, ROW])
+        work[SHARE, i] = 0.0
+        work[RESP, i] = 0.0
+        work[SECOND, i] = 0.0
+        work[CODE, i] = RANGE
+        work[ORDER, i] = -1.0
+        work[VOICES, i] = 0.0
+        if not (value >= lowest and value <= highest) or value - value != 0.0 or (rel and value <= 0.0):
+            continue
+        work[CODE, i] = USED
+        work[ORDER, used] = i
+        used += 1
+        ts = min(window[n + i], as_of)
+        fresh = 1.0
+        if slots[slot, SEEN] > 0.0 and slots[slot, LAST_VALUE] == value:
+            # A number that does not move is as old as its first sight.
+            ts = min(ts, slots[slot, FIRST_MS])
+            fresh = 0.0
+        tau = ts - sources[row, LAG]
+        work[FRESH, i] = fresh
+        work[TAU, i] = tau
+        work[Y, i] = (math.log(value) if rel else value) / tol + drift * (as_of - tau)
+        work[NOISE, i] = max(sources[row, S2], S2_FLOOR) * inflation
+        work[VARIANCE, i] = work[NOISE, i] + vol * (as_of - tau)
+        start = min(max(WEIGHT_PRIOR * window[2 * n + i], 0.05), WEIGHT_PRIOR)
+        seen = sources[row, KNOWN]
+        trust = (PRIOR_WINDOWS * start + seen * sources[row, RIGHT]) / (PRIOR_WINDOWS + seen)
+        work[ODD, i] = trust
+        work[GAIN, i] = (math.log(trust / (1.0 - trust)) + LN_REACH
+                         - 0.5 * (LN_2PI + math.log(work[VARIANCE, i])))
+    result[R_USED] = used
+    if used == 0:
+        result[R_VALUE] = 0.0
+        result[R_CONF] = 0.0
+        result[R_VOICES] = 0.0
+        return
+    # 2. Voices: what was learned, what the definitions say, and exact ties that chance does not explain.
+    ties = 0
+    near = 0
+    for a in range(used):
+        i = int(work[ORDER, a])
+        for b in range(a):
+            j = int(work[ORDER, b])
+            gap = abs(work[Y, i] - work[Y, j])
+            if window[i] == window[j]:
+                ties += 1
+                near += 1
+            elif gap < 4.0:
+                near += 1
+    for a in range(used):
+        i = int(work[ORDER, a])
+        slot = int(window[3 * n + i])
+        pid = int(slots[slot, PID])
+        gid = slots[slot, GID]
+        twin = 0.0
+        same = 0
+        outer = 0
+        if ties > 0:
+            for b in range(used):
+                j = int(work[ORDER, b])
+                if window[i] == window[j]:
+                    same += 1
+                elif abs(work[Y, i] - work[Y, j]) < 4.0:
+                    outer += 1
+            if same > 1:
+                inner = same * (same - 1) // 2
+                others = near - inner - same * outer
+                twin = max(0.0, 1.0 - 4.0 * (ties - inner + 1.0) / (others + 2.0))
+        total = 1.0
+        for b in range(used):
+            j = int(work[ORDER, b])
+            if j == i:
+                continue
+            other = int(window[3 * n + j])
+            shared = 0.0
+            qid = int(slots[other, PID])
+            if pid < PAIRS and qid < PAIRS and pid >= 0 and qid >= 0:
+                # The lower triangle is in force, the upper accumulates.
+                odds = float(pairs[max(pid, qid), min(pid, qid)])
+                shared = min(max((odds - 3.0) / 6.0, 0.0), 0.98)
+            if gid == slots[other, GID]:
+                shared = max(shared, GROUP_VOICE)
+            if window[i] == window[j]:
+                shared = max(shared, twin)
+            total += shared
+        work[VOICES, i] = 1.0 / total
+    # 3. The camp that explains most: a mixture, every source right with its own variance or wrong anywhere.
+    remembers = head[COUNT] > 0.0
+    before = 0.0
+    before_var = 1.0
+    newness = 0.0
+    if remembers:
+        elapsed = max(as_of - head[AT], 0.0)
+        before = head[MEAN] + drift * elapsed
+        before_var = head[VAR] + vol * elapsed
+        fresh_sum = 0.0
+        all_sum = 0.0
+        for a in range(used):
+            i = int(work[ORDER, a])
+            all_sum += work[VOICES, i] / work[VARIANCE, i]
+            fresh_sum += work[VOICES, i] * work[FRESH, i] / work[VARIANCE, i]
+        newness = fresh_sum / all_sum
+    best = -1.0
+    centre = 0.0
+    for a in range(used + 1):
+        if a < used:
+            c = work[Y, int(work[ORDER, a])]
+        elif remembers:
+            c = before
+        else:
+            continue
+        score = 0.0
+        if remembers:
+            score = max(0.0, JUMP - 0.5 * (c - before) * (c - before) / before_var)
+        for b in range(used):
+            i = int(work[ORDER, b])
+            d = work[Y, i] - c
+            term = work[GAIN, i] - 0.5 * d * d / work[VARIANCE, i]
+            if term > 0.0:
+                score += work[VOICES, i] * term
+        if score > best or (score == best and c < centre):
+            best = score
+            centre = c
+    steady = 0.0
+    for _ in range(4):
+        top = 0.0
+        bottom = 0.0
+        if remembers:
+            d = before - centre
+            steady = 1.0 / (1.0 + math.exp(min(0.5 * d * d / before_var - JUMP, 50.0)))
+            top = newness * steady / before_var * before
+            bottom = newness * steady / before_var
+        for b in range(used):
+            i = int(work[ORDER, b])
+            d = work[Y, i] - centre
+            r = 1.0 / (1.0 + math.exp(min(0.5 * d * d / work[VARIANCE, i] - work[GAIN, i], 50.0)))
+            work[RESP, i] = r
+            top += work[VOICES, i] * r / work[VARIANCE, i] * work[Y, i]
+            bottom += work[VOICES, i] * r / work[VARIANCE, i]
+        centre = top / bottom
+    # 4. Event-time pass: oldest first, so that what all old statements miss is not counted as agreement.
+    for a in range(1, used):
+        moved = work[ORDER, a]
+        key = work[TAU, int(moved)]
+        b = a - 1
+        while b >= 0 and work[TAU, int(work[ORDER, b])] > key:
+            work[ORDER, b + 1] = work[ORDER, b]
+            b -= 1
+        work[ORDER, b + 1] = moved
+    mean = centre
+    var = 1e12
+    at = work[TAU, int(work[ORDER, 0])]
+    folded = not remembers
+    if remembers:
+        at = min(at, head[AT])
+    chi = 0.0
+    dof = 0.0
+    a = 0
+    while a < used or not folded:
+        i = -1
+        if folded or (a < used and work[TAU, int(work[ORDER, a])] <= head[AT]):
+            i = int(work[ORDER, a])
+            a += 1
+            tau = work[TAU, i]
+            y = work[Y, i]
+            precision = work[VOICES, i] * work[RESP, i] / work[NOISE, i]
+        else:
+            folded = True
+            tau = head[AT]
+            y = before
+            precision = newness * steady / head[VAR]
+        var += vol * max(tau - at, 0.0)
+        at = max(at, tau)
+        if precision < 1e-12:
+            continue
+        gain = var * precision / (1.0 + var * precision)
+        if i >= 0:
+            # chi: squared surprise of each statement given all older ones; its expectation is dof.
+            if var < 1e11:
+                d = y - mean
+                chi += work[VOICES, i] * work[RESP, i] * d * d / (var + 1.0 / precision) \
+                    * (1.0 + 0.0 * gain)
+                dof += work[VOICES, i] * work[RESP, i]
+            work[SHARE, i] = gain
+        for b in range(a - (1 if i >= 0 else 0)):
+            j = int(work[ORDER, b])
+            work[SHARE, j] *= 1.0 - gain
+        mean += gain * (y - mean)
+        var *= 1.0 - gain
+    var += vol * max(as_of - at, 0.0)
+    scatter = (CHI_PRIOR + chi) / (CHI_PRIOR + dof)
+    var *= max(scatter, 0.6)
+    # 5. The strongest other camp, and the belief over both: weight by voices, more than in proportion.
+    voices = 0.0
+    first_voices = 0.0
+    for a in range(used):
+        i = int(work[ORDER, a])
+        voices += work[VOICES, i]
+        first_voices += work[VOICES, i] * work[RESP, i] * work[ODD, i]
+    rival = 0.0
+    rival_mean = mean
+    rival_var = var
+    for a in range(used):
+        i = int(work[ORDER, a])
+        if work[RESP, i] > 0.5:
+            continue
+        c = work[Y, i]
+        score = 0.0
+        for b in range(used):
+            j = int(work[ORDER, b])
+            d = work[Y, j] - c
+            term = work[GAIN, j] - 0.5 * d * d / work[VARIANCE, j]
+            if term > 0.0:
+                score += work[VOICES, j] * (1.0 - work[RESP, j]) * term
+        if score > rival:
+            rival = score
+            rival_mean = c
+    rival_voices = 0.0
+    if rival > 0.0:
+        for _ in range(2):
+            top = 0.0
+            bottom = 0.0
+            rival_voices = 0.0
+            for b in range(used):
+                j = int(work[ORDER, b])
+                d = work[Y, j] - rival_mean
+                r = (1.0 - work[RESP, j]) / (1.0 + math.exp(min(0.5 * d * d / work[VARIANCE, j] - work[GAIN, j], 50.0)))
+                work[SECOND, j] = r
+                top += work[VOICES, j] * r / work[VARIANCE, j] * work[Y, j]
+                bottom += work[VOICES, j] * r / work[VARIANCE, j]
+                rival_voices += work[VOICES, j] * r * work[ODD, j]
+            if bottom > 0.0:
+                rival_mean = top / bottom
+                rival_var = 1.0 / bottom
+    first_weight = first_voices * first_voices * first_voices / (first_voices + 1.5)
+    rival_weight = rival_voices * rival_voices * rival_voices / (rival_voices + 1.5)
+    if remembers:
+        d = mean - before
+        first_weight *= max(math.exp(-min(0.5 * d * d / before_var, 50.0)), math.exp(-JUMP))
+        d = rival_mean - before
+        rival_weight *= max(math.exp(-min(0.5 * d * d / before_var, 50.0)), math.exp(-JUMP))
+    total = first_weight + rival_weight + ELSEWHERE
+    first_weight /= total
+    rival_weight /= total
+    # 6. The point whose +-1 holds the most belief.
+    sd = math.sqrt(var)
+    rival_sd = math.sqrt(rival_var)
+    value = mean
+    confidence = -1.0
+    for step in range(5):
+        c = mean + 0.25 * step * (rival_mean - mean)
+        if step > 0 and (rival_weight < 0.02 or abs(rival_mean - mean) > 4.0):
+            break
+        held = first_weight * 0.5 * (math.erf((c + 1.0 - mean) / sd / SQRT_2) - math.erf((c - 1.0 - mean) / sd / SQRT_2))
+        held += rival_weight * 0.5 * (math.erf((c + 1.0 - rival_mean) / rival_sd / SQRT_2)
+                                      - math.erf((c - 1.0 - rival_mean) / rival_sd / SQRT_2))
+        if held > confidence:
+            confidence = held
+            value = c
+    low = mean - 1.96 * sd
+    high = mean + 1.96 * sd
+    if rival_weight > 0.05:
+        low = min(low, rival_mean - 1.96 * rival_sd)
+        high = max(high, rival_mean + 1.96 * rival_sd)
+    # 7. Flags, with the reason that explains most.
+    lowest_used = 0.0
+    highest_used = 0.0
+    kept = 0
+    for a in range(used):
+        i = int(work[ORDER, a])
+        slot = int(window[3 * n + i])
+        row = int(slots[slot, ROW])
+        stated = work[Y, i] - drift * (as_of - work[TAU, i])
+        off = stated - value
+        if abs(off) > FLAG:
+            powers = off * tol / LN10
+            nearest = math.floor(powers + 0.5)
+            if rel and nearest != 0.0 and abs(powers - nearest) * LN10 < max(10.0 * tol, 0.02):
+                work[CODE, i] = UNIT_OFF
+            elif work[FRESH, i] == 0.0 and as_of - slots[slot, FIRST_MS] > 2.5 * (as_of - head[AT]) \
+                    and vol * (as_of - slots[slot, FIRST_MS]) > 1.0:
+                work[CODE, i] = FROZEN
+            elif work[VOICES, i] < 0.6 and work[RESP, i] < 0.5:
+                work[CODE, i] = COPY
+            elif sources[row, LAG] > 0.0 and vol * sources[row, LAG] > 1.0:
+                work[CODE, i] = LAGGING
+            elif work[SECOND, i] > 0.5 and rival_voices > 1.5:
+                work[CODE, i] = CAMP
+            else:
+                work[CODE, i] = RANGE
+            work[SHARE, i] = 0.0
+        else:
+            if kept == 0 or stated < lowest_used:
+                lowest_used = stated
+            if kept == 0 or stated > highest_used:
+                highest_used = stated
+            kept += 1
+    shares = 0.0
+    for a in range(used):
+        shares += work[SHARE, int(work[ORDER, a])]
+    if shares > 0.0:
+        for a in range(used):
+            work[SHARE, int(work[ORDER, a])] /= shares
+    result[R_VALUE] = value
+    result[R_CONF] = min(max(confidence, 0.0), 1.0)
+    result[R_LOW] = min(low, value)
+    result[R_HIGH] = max(high, value)
+    result[R_VOICES] = voices
+    result[R_USED] = kept
+    result[R_MEAN] = mean
+    result[R_VAR] = var
+    result[R_SURE] = first_weight
+    result[R_SPREAD] = highest_used - lowest_used
+    result[R_CHI] = chi
+    result[R_DOF] = dof
+    result[R_RIVAL] = rival_weight
+    result[R_RIVAL_MEAN] = rival_mean
+    result[R_RIVAL_VAR] = rival_var

@@ -1,0 +1,46 @@
+"""Where each number of the learned state lives in its array, and the constants of the model; shared by the kernels.
+
+Units: an error of 1 is one tolerance (z = ln(value)/tol for rel, value/tol for abs); variances are its square, times ms.
+"""
+
+from __future__ import annotations
+
+# One key and metric: HEAD, a float64 vector.
+(MEAN, VAR, AT, COUNT, VOL, DRIFT, SLOW_A, SLOW_B, SLOW_D, FAST_A, FAST_D, MOVE_A, MOVE_D, LONG_A, LONG_D, INFL_A, INFL_B, UNIT, SAMPLES,
+ FRONT, METRIC, HEAD) = range(22)
+
+# One source within a key and metric: SLOTS, float64 (capacity, SLOT).
+ROW, PID, GID, SEEN, LAST_VALUE, FIRST_MS, LAST_MS, SLOT = range(8)
+
+# One source within a metric: SOURCES, float64 (rows, SOURCE). The first four are in force, the others accumulate.
+S2, RIGHT, KNOWN, LAG, N_ERR, SUM_ERR, N_IN, SUM_IN, VOICE, N_LAG, PROFILE = range(11)
+SHIFTS = (-10, -7, -5, -3, -2, -1, 0, 1, 2, 3, 5, 7, 10, 13)
+"""Lags that are tried, in units of the key's sampling interval; negative: the source leads our answer."""
+# The row of a metric itself: LAG says by how much its timeline was moved so far, METRIC_UNIT its sampling interval.
+METRIC_UNIT = N_LAG
+ZERO_SHIFT = SHIFTS.index(0)
+SOURCE = PROFILE + len(SHIFTS)
+
+# One window: WORK, float64 (WORKS, capacity), one row per quantity of a source.
+SHARE, CODE, RESP, Y, TAU, VARIANCE, VOICES, GAIN, NOISE, ODD, FRESH, SECOND, ORDER, RESID, SURPRISE, WORKS = range(16)
+# and RESULT, float64 vector.
+(R_VALUE, R_CONF, R_LOW, R_HIGH, R_VOICES, R_USED, R_MEAN, R_VAR, R_SURE, R_SPREAD, R_CHI, R_DOF, R_RIVAL, R_RIVAL_MEAN,
+ R_RIVAL_VAR, RESULT) = range(16)
+
+# Reasons, as codes of WORK[CODE].
+USED, UNIT_OFF, FROZEN, LAGGING, COPY, CAMP, RANGE = range(7)
+REASONS: tuple[str | None, ...] = (None, "unit", "frozen", "lagging", "copy", "camp", "range")
+
+PATH = 32
+"""Samples of our own answer that a key remembers."""
+RING = 11
+"""Samples of each source's statements that a key remembers; one more than the largest lead that is tried."""
+RING_ERROR, RING_AGE = 64.0, 256.0
+"""Steps of the ring's int16 numbers: errors in 1/64 tolerance, ages in 1/256 sampling interval."""
+PAIRS = 96
+"""Providers whose pairs are followed; 96 x 96 float32 are 36 KB."""
+
+S2_START = 0.36
+"""Error variance of an unknown source: 0.6 of the tolerance."""
+S2_FLOOR = 0.0025
+S2_CEIL = 1e6
