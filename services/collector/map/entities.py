@@ -59,7 +59,8 @@ class Sources:
 
     def chain(self, name: str) -> str | None:
         """Our chain id of the provider's chain name, or of an EVM chain id."""
-        return self.provider.chains.get(name) or self.provider.chains.get(name.lower()) or self.identity.chains.get(name)
+        own = self.provider.chains.get(name) or self.provider.chains.get(name.lower())
+        return own or self.identity.chains.resolve(name, self.provider.id)
 
 
 def entity_reader(rule: EntityRule, sources: Sources, where: str) -> EntityReader:
@@ -98,14 +99,17 @@ def asset_reader(rule: EntityRule, sources: Sources, where: str) -> EntityReader
     """Reader of an asset id by provider id, contract or curated symbol."""
     identity, provider = sources.identity, sources.provider
     if rule.id is not None:
-        ids = identity.ids.get(rule.table or provider.ids or provider.id, {})
+        table = rule.table or provider.ids or provider.id
         word = _word(rule.id, f"{where}.id")
+        known: dict[str, str | None] = {}
 
         def by_id(row: Any, at: At) -> str | Unknown:
             spelled = word(row, at)
             if spelled is None:
                 return Unknown("")
-            return ids.get(spelled) or Unknown(spelled)
+            if spelled not in known:
+                known[spelled] = identity.asset_by_id(table, spelled)
+            return known[spelled] or Unknown(spelled)
 
         return by_id
     if rule.contract is not None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
 from functools import cache
 from typing import NamedTuple
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
+from schemas import assets, chains, venues
+from schemas.assets import COINGECKO, Assets
+from schemas.chains import Chains
+from schemas.venues import Venues
 from services.collector.map.symbols import Symbols
 from services.collector.registry.model import Provider, SymbolStyle
 
@@ -15,40 +18,39 @@ from services.collector.registry.model import Provider, SymbolStyle
 class Identity(NamedTuple):
     """The curated tables, read once; nothing here guesses."""
 
-    ids: Mapping[str, Mapping[str, str]]
-    """Table (provider) -> provider's id -> asset id."""
-    names: Mapping[str, Mapping[str, str]]
-    """Table -> asset id -> provider's id."""
-    assets: frozenset[str]
-    contracts: Mapping[tuple[str, str], str]
-    """(chain id, contract) -> asset id."""
-    chains: Mapping[str, str]
-    """Every spelling of a chain that is ours: chain id, CAIP-2 name, EVM chain id as text -> chain id."""
-    symbols: Mapping[str, Mapping[str, str]]
-    """Venue -> symbol in upper case -> asset id; venue `` holds what is the same on all venues."""
-    spellings: Mapping[str, Mapping[str, str]]
-    """Venue -> asset id -> symbol."""
+    assets: Assets
+    chains: Chains
+    venues: Venues
 
     def asset_by_id(self, table: str, provider_id: str) -> str | None:
         """Asset of a provider's own id."""
-        rows = self.ids.get(table)
-        return None if rows is None else rows.get(provider_id)
+        return self.assets.by_id(table, provider_id)
 
     def asset_by_contract(self, chain: str, contract: str) -> str | None:
         """Asset that this contract is; a bridged or wrapped token is an asset of its own."""
-        return self.contracts.get((chain, canonical_address(contract)))
+        return self.assets.by_contract(chain, contract)
+
+    def id_of(self, table: str, asset: str) -> str | None:
+        """A provider's id of an asset, to ask for it."""
+        if table == COINGECKO:
+            return asset if self.assets.by_id(COINGECKO, asset) is not None else None
+        row = self.assets.get(asset)
+        return None if row is None else row.ids.get(table)
+
+    def chain_name(self, provider: Provider, chain: str) -> str | None:
+        """A provider's name of a chain, to ask for it."""
+        own = next((name for name, known in provider.chains.items() if known == chain), None)
+        row = self.chains.get(chain)
+        return own or (row.aliases.get(provider.id, chain) if row is not None else None)
 
     def symbols_of(self, provider: Provider, style: str = "default") -> Symbols:
-        """Reader and writer of a provider's symbols."""
-        shape = provider.symbols.get(style)
-        if shape is None:
-            shape = SymbolStyle()
-        own, usual = self.symbols.get(provider.id, {}), self.symbols.get("", {})
-        spelled, usually = self.spellings.get(provider.id, {}), self.spellings.get("", {})
+        """Reader and writer of a provider's symbols in one of its styles."""
+        shape = provider.symbols.get(style, SymbolStyle())
+        venue = provider.symbols_of or provider.id
         return Symbols(
             shape,
-            lambda symbol: own.get(symbol) or (None if symbol in own else usual.get(symbol)),
-            lambda asset: spelled.get(asset) or usually.get(asset),
+            lambda symbol: self.venues.asset(venue, symbol),
+            lambda asset: self.venues.symbol(venue, asset),
         )
 
 
@@ -72,18 +74,7 @@ def story_key(url: str) -> str | None:
     return hashlib.blake2b(canonical.encode(), digest_size=10).hexdigest()
 
 
-def build(
-    assets: Mapping[str, Mapping[str, str]],
-    contracts: Mapping[tuple[str, str], str],
-    chains: Mapping[str, str],
-    symbols: Mapping[str, Mapping[str, str]],
-    spellings: Mapping[str, Mapping[str, str]],
-    known: frozenset[str],
-) -> Identity:
-    """Identity from plain tables; `assets`: table -> provider's id -> asset id."""
-    names: dict[str, dict[str, str]] = {}
-    for table, rows in assets.items():
-        reverse = names.setdefault(table, {})
-        for provider_id, asset in rows.items():
-            reverse.setdefault(asset, provider_id)
-    return Identity(assets, names, known, contracts, chains, symbols, spellings)
+@cache
+def load() -> Identity:
+    """The tables of this release; read once, and only by who asks."""
+    return Identity(assets.load(), chains.load(), venues.load())

@@ -401,6 +401,8 @@ class Provider(Shape, kw_only=True):
     """Name -> other addresses of the same API; never polled by default, known to `match`."""
     symbols: dict[str, SymbolStyle] = {}
     """Style name -> spelling; `default` is used where none is named."""
+    symbols_of: str | None = None
+    """Venue of `schemas/venues.yaml` whose symbols these are; None: the provider's own id."""
     ids: str | None = None
     """Table of `schemas/assets.yaml` that holds this provider's asset ids; None: the provider's own id."""
     chains: dict[str, str] = {}
