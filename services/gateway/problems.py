@@ -21,32 +21,79 @@ class ProblemKind(Struct, frozen=True):
 
 
 KINDS = (
-    ProblemKind("bad-request", 400, "The request is not valid HTTP", "Check the client: the request could not be parsed."),
-    ProblemKind("forbidden-origin", 403, "This origin may not connect", "Open the page from an origin that PARALLAX_ORIGINS lists."),
+    ProblemKind(
+        "bad-request", 400, "The request is not valid HTTP", "Check the client: the request could not be parsed."
+    ),
+    ProblemKind(
+        "forbidden-origin",
+        403,
+        "This origin may not connect",
+        "Open the page from an origin that PARALLAX_ORIGINS lists.",
+    ),
     ProblemKind("not-found", 404, "There is nothing here", "See /docs for the routes."),
-    ProblemKind("unknown-asset", 404, "No asset is called so", "Use an asset id of /api/v1/market, such as bitcoin; `near` lists ids that look alike."),
+    ProblemKind(
+        "unknown-asset",
+        404,
+        "No asset is called so",
+        "Use an asset id of /api/v1/market, such as bitcoin; `near` lists ids that look alike.",
+    ),
     ProblemKind("unknown-entity", 404, "No record of this entity", "Lists of entities: /api/v1/records/<category>."),
     ProblemKind("unknown-category", 404, "No such category", "The categories: /api/v1/categories."),
     ProblemKind("unknown-provider", 404, "No such provider", "The providers: /api/v1/providers."),
     ProblemKind("method-not-allowed", 405, "This method is not allowed here", "The Allow header lists those that are."),
-    ProblemKind("ambiguous-symbol", 409, "Several assets carry this symbol", "Ask by asset id instead; `candidates` lists them."),
+    ProblemKind(
+        "ambiguous-symbol", 409, "Several assets carry this symbol", "Ask by asset id instead; `candidates` lists them."
+    ),
     ProblemKind("body-too-large", 413, "The request body is too large", "No route of this API takes a body."),
     ProblemKind("url-too-long", 414, "The URL is too long", "Ask for fewer ids at once."),
-    ProblemKind("invalid-parameter", 422, "A parameter is not valid", "`errors` names each parameter and what it must be."),
+    ProblemKind(
+        "invalid-parameter", 422, "A parameter is not valid", "`errors` names each parameter and what it must be."
+    ),
     ProblemKind("upgrade-required", 426, "This path speaks WebSocket", "Connect with a WebSocket client."),
-    ProblemKind("quota-exceeded", 429, "Too many requests", "Wait for Retry-After seconds. An unchanged answer (304, by If-None-Match) costs nothing."),
+    ProblemKind(
+        "quota-exceeded",
+        429,
+        "Too many requests",
+        "Wait for Retry-After seconds. An unchanged answer (304, by If-None-Match) costs nothing.",
+    ),
     ProblemKind("connection-limit", 429, "Too many WebSocket connections", "Close one, or subscribe to more on one."),
-    ProblemKind("internal-error", 500, "The gateway failed", "Report the request_id; the gateway's log has the details under it."),
-    ProblemKind("no-data", 503, "Nothing is known yet", "`detail` says what is missing. /api/v1/status shows which providers answer."),
-    ProblemKind("no-fresh-data", 503, "Nothing fresh is known", "`last_known` is the newest record. Add allow_stale=1 to get it with 200, labelled stale."),
-    ProblemKind("not-ready", 503, "The gateway is still reading the topics", "Try again in a second; /readyz says how far it is."),
-)  # fmt: skip
+    ProblemKind(
+        "internal-error",
+        500,
+        "The gateway failed",
+        "Report the request_id; the gateway's log has the details under it.",
+    ),
+    ProblemKind(
+        "no-data",
+        503,
+        "Nothing is known yet",
+        "`detail` says what is missing. /api/v1/status shows which providers answer.",
+    ),
+    ProblemKind(
+        "no-fresh-data",
+        503,
+        "Nothing fresh is known",
+        "`last_known` is the newest record. Add allow_stale=1 to get it with 200, labelled stale.",
+    ),
+    ProblemKind(
+        "not-ready",
+        503,
+        "The gateway is still reading the topics",
+        "Try again in a second; /readyz says how far it is.",
+    ),
+)
 
 KIND = {kind.code: kind for kind in KINDS}
 QUOTA_TYPE = "https://iana.org/assignments/http-problem-types#quota-exceeded"
 """The registered-style type that draft-ietf-httpapi-ratelimit-headers-11 section 5 gives to an exhausted quota."""
 
-STATUS_CODES = {400: "bad-request", 404: "not-found", 405: "method-not-allowed", 413: "body-too-large", 422: "invalid-parameter"}
+STATUS_CODES = {
+    400: "bad-request",
+    404: "not-found",
+    405: "method-not-allowed",
+    413: "body-too-large",
+    422: "invalid-parameter",
+}
 """What a bare HTTP status means, where the framework and not a route refused."""
 
 

@@ -87,6 +87,14 @@ class Kind(Protocol):
         """The record as clients see it."""
 
 
+class Past(Struct, gc=False):
+    """One version of one key, kept for readers that must see every one of them."""
+
+    entry: Entry
+    positions: dict[int, int]
+    """Where the feed was right after it: what a reader who has seen it resumes from."""
+
+
 class Ticks:
     """Counts the changes of a whole view, so that `changed after tick t` is one comparison."""
 
@@ -121,9 +129,10 @@ class Feed:
         """Partition -> offset after the last record applied."""
         self.changed: dict[str, Entry] = {}
         """Keys in the order of their last change, forgotten up to the tick that all readers have seen."""
-        self.ring: deque[Entry] | None = deque(maxlen=ring) if ring else None
+        self.ring: deque[Past] | None = deque(maxlen=ring) if ring else None
         self.ring_lost: dict[int, int] = {}
         """Partition -> offset of the newest version that fell out of the ring."""
+        self.ring_lost_tick = 0
         self.tick = 0
         self.as_of_by_origin: dict[str, int] = {}
         self.order_tick = 0
@@ -246,9 +255,10 @@ class Feed:
     def _remember(self, entry: Entry) -> None:
         assert self.ring is not None
         if len(self.ring) == self.ring.maxlen:
-            lost = self.ring[0]
+            lost = self.ring[0].entry
             self.ring_lost[lost.partition] = lost.offset
-        self.ring.append(copy(entry))
+            self.ring_lost_tick = lost.tick
+        self.ring.append(Past(copy(entry), dict(self.positions)))
 
     def _pack(self) -> None:
         """Pack the records that changed longest ago until the loose ones fit their budget, a few per record taken."""

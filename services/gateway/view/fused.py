@@ -13,15 +13,22 @@ from services.gateway.view.feed import BadRecord, Body, Entry, Head, Rendered
 from services.gateway.view.index import Index
 from services.gateway.view.numbers import LAST_MS, decimal, http_date, instant
 from services.gateway.view.shapes import (
-    AssetRecord, EntityRecord, Meta, MetricRecord, Shown, SourceRecord, SourcesRecord,
+    AssetRecord,
+    EntityRecord,
+    Meta,
+    MetricRecord,
+    NewsRecord,
+    Shown,
+    SourceRecord,
+    SourcesRecord,
 )  # fmt: skip
 
 EPOCH_BITS = 40
 """`version` is the log epoch shifted by this, plus an offset."""
 REPLAY_RECHECK_MS = 1_000
 """A replay has its own clock, so its labels are looked at again this often."""
-UNRANKED = 1e9
-"""Order of an asset without a rank: after all ranked ones."""
+UNRANKED = 1e6
+"""Assets without a rank come after all ranked ones, in the order of the asset table."""
 ORDERS: dict[str, tuple[str, int]] = {
     "market": ("market_rank", 1),
     "news": ("published_at", -1),
@@ -77,7 +84,9 @@ class FusedKind:
         self._specs = specs
         self._assets = assets
         self._clock = clock
-        self._order_metric, self._order_sign = ORDERS.get(category, (None, 1))
+        metric, sign = ORDERS.get(category, (None, 1))
+        self._order_metric: str | None = metric
+        self._order_sign = sign
         self._read_head = msgspec.json.Decoder(FusedHead).decode
         self._read = msgspec.json.Decoder(Fused).decode
 
@@ -102,9 +111,13 @@ class FusedKind:
         """The record as listings and sockets carry it."""
         fused = self._read(value)
         age = self._ages(fused, now_ms)
-        shown: AssetRecord | EntityRecord = (
-            self._asset(fused, entry, age) if self._is_asset(fused) else self._entity(fused, entry, age, sources=False)
-        )
+        shown: AssetRecord | NewsRecord | EntityRecord
+        if self._is_asset(fused):
+            shown = self._asset(fused, entry, age)
+        elif self.category == "news" and "title" in fused.metrics:
+            shown = news_record(fused, entry, stale=age.stale)
+        else:
+            shown = self._entity(fused, entry, age, sources=False)
         return Rendered(
             valid_until_ms=age.valid_until_ms, stale=age.stale, fresh_until_ms=age.fresh_until_ms, json=encode(shown)
         )
@@ -144,7 +157,9 @@ class FusedKind:
             return 0.0
         metric = fused.metrics.get(self._order_metric)
         if metric is None or not _is_number(metric.value):
-            return UNRANKED if self._order_sign > 0 else -float(fused.as_of_ms)
+            if self._order_sign < 0:
+                return -float(fused.as_of_ms)
+            return UNRANKED + self._assets.place(fused.entity.removeprefix("asset:"))
         return self._order_sign * float(metric.value)  # type: ignore[arg-type]
 
     def _is_asset(self, fused: Fused) -> bool:
@@ -323,6 +338,47 @@ def etag(entry: Entry, stale_count: int) -> bytes:
     """`"<epoch>-<offset>"`, with `-s<n>` when n metrics are labelled stale: the label changes the bytes."""
     suffix = f"-s{stale_count}" if stale_count else ""
     return f'"{entry.version >> EPOCH_BITS}-{entry.offset}{suffix}"'.encode()
+
+
+def news_record(fused: Fused, entry: Entry, *, stale: bool) -> NewsRecord:
+    """A story as listings and sockets carry it."""
+    metrics = fused.metrics
+
+    def text(name: str) -> str | None:
+        metric = metrics.get(name)
+        return metric.value if metric is not None and isinstance(metric.value, str) else None
+
+    def texts(name: str) -> list[str]:
+        metric = metrics.get(name)
+        return metric.value if metric is not None and isinstance(metric.value, list) else []
+
+    def number(name: str) -> float | None:
+        metric = metrics.get(name)
+        return float(metric.value) if metric and _is_number(metric.value) else None  # type: ignore[arg-type]
+
+    published_ms = number("published_at")
+    return NewsRecord(
+        story_id=fused.entity.removeprefix("story:"),
+        title=text("title"),
+        url=text("url"),
+        published_at=instant(int(published_ms)) if published_ms is not None and 0 <= published_ms <= LAST_MS else None,
+        publisher=text("source"),
+        author=text("author"),
+        summary=text("summary"),
+        image_url=text("image_url"),
+        language=text("language"),
+        assets=texts("coins"),
+        tags=texts("tags"),
+        sentiment=number("sentiment"),
+        carried_by=sorted({source.provider for metric in metrics.values() for source in metric.by}),
+        confidence=metrics["title"].confidence,
+        origin=fused.origin,
+        as_of=instant(fused.as_of_ms),
+        fused_at=instant(entry.written_ms),
+        stale=stale,
+        ver=entry.version,
+        seq=entry.offset,
+    )
 
 
 def _main_metric(fused: Fused) -> FusedMetric | None:

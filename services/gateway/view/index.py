@@ -14,6 +14,7 @@ class Asset(Struct, frozen=True):
     id: str
     symbol: str
     name: str
+    kind: str = "coin"
 
 
 class Ambiguous(Exception):
@@ -39,6 +40,7 @@ class Index:
 
     def __init__(self, assets: Iterable[Asset]) -> None:
         self._by_id = {asset.id: asset for asset in assets}
+        self._places = {asset_id: place for place, asset_id in enumerate(self._by_id)}
         self._by_symbol: dict[str, list[str]] = {}
         for asset in self._by_id.values():
             self._by_symbol.setdefault(asset.symbol.upper(), []).append(asset.id)
@@ -49,6 +51,10 @@ class Index:
     def get(self, asset_id: str) -> Asset | None:
         """The asset of that id."""
         return self._by_id.get(asset_id)
+
+    def place(self, asset_id: str) -> int:
+        """Place in the table, which begins with the largest; after all of them for an unknown asset."""
+        return self._places.get(asset_id, len(self._places))
 
     def of_symbol(self, symbol: str) -> str:
         """Id of the one asset with that symbol; Ambiguous or Unknown otherwise."""

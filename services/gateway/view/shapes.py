@@ -5,7 +5,7 @@ Money and quantities are decimal strings, never in exponent form; ratios, ranks 
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from msgspec import Struct
 
@@ -95,6 +95,33 @@ class AssetRecord(Struct, kw_only=True, omit_defaults=True):
     quality: Quality | None = None
     metrics: dict[str, MetricRecord] | None = None
     """Every fused metric; only in the asset's own page."""
+
+
+class NewsRecord(Struct, kw_only=True):
+    """One story, told once, with everybody who carried it."""
+
+    story_id: str
+    title: str | None
+    url: str | None
+    published_at: str | None
+    publisher: str | None
+    author: str | None
+    summary: str | None
+    image_url: str | None
+    language: str | None
+    assets: list[str]
+    """Asset ids, or the source's own words where it gives no identity."""
+    tags: list[str]
+    sentiment: float | None
+    carried_by: list[str]
+    """Providers that carried it."""
+    confidence: float | None
+    origin: Origin
+    as_of: str
+    fused_at: str
+    stale: bool
+    ver: int
+    seq: int
 
 
 class EntityRecord(Struct, kw_only=True, omit_defaults=True):
@@ -223,7 +250,7 @@ class SignalRecord(Struct, kw_only=True):
     as_of: str
     confidence: float
     summary: str
-    evidence: dict[str, object]
+    evidence: dict[str, Any]
     inputs: list[str]
     thresholds: dict[str, float]
     origin: Origin
@@ -235,6 +262,7 @@ class Meta(Struct, kw_only=True, omit_defaults=True):
 
     as_of: str | None
     stale: bool
+    """Of a list: whether every record in it is."""
     origins: list[Origin]
     """Where the data came from: live providers, a replay of recordings, or the sandbox."""
     source: str = "fused"
@@ -246,4 +274,5 @@ class Meta(Struct, kw_only=True, omit_defaults=True):
     total: int | None = None
     next_cursor: str | None = None
     next_url: str | None = None
-    note: str | None = None
+    missing: list[str] | None = None
+    """Assets that were asked for and of which nothing is known yet."""

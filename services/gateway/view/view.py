@@ -41,7 +41,8 @@ class View:
         self.alerts = Feed("ops.alerts", ops.alerts(), self.ticks, ring=RING_NEWS)
         self.services = Feed("ops.services", ops.services(), self.ticks)
         self.signals = {
-            name: Feed(f"signals.{name}", ops.signals(), self.ticks, ring=RING_NEWS) for name in ("arbitrage", "anomaly")
+            name: Feed(f"signals.{name}", ops.signals(), self.ticks, ring=RING_NEWS)
+            for name in ("arbitrage", "anomaly")
         }
         self._rest = (self.definitions, self.scores, self.alerts, self.services, *self.signals.values())
 

@@ -1,0 +1,168 @@
+"""Topics to view: every partition of every topic that is served, without a consumer group; what cannot be read goes to dlq."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
+from aiokafka.errors import KafkaError
+
+from schemas import topics
+from services.common import kafka
+from services.common.errors import MachineError
+from services.common.metrics import Metrics
+from services.common.settings import CommonSettings
+from services.gateway.view.feed import BadRecord
+from services.gateway.view.view import Apply
+
+BATCH_RECORDS = 1_000
+"""Records applied before the loop gets its turn: about 5 ms."""
+IDLE_MS = 1_000
+RETRY_S = 1.0
+DETAIL_MAX = 300
+"""Characters of a fault that go into a log line and a dead letter's header."""
+
+log = logging.getLogger(__name__)
+
+
+class Follower:
+    """Keeps a view at the end of its topics."""
+
+    def __init__(
+        self,
+        settings: CommonSettings,
+        applies: Mapping[str, Apply],
+        metrics: Metrics,
+        applied: Callable[[], None],
+        now_ms: Callable[[], int],
+    ) -> None:
+        self._settings = settings
+        self._applies = {topics.name(topic, settings.topic_prefix): apply for topic, apply in applies.items()}
+        self._metrics = metrics
+        self._applied = applied
+        self._now_ms = now_ms
+        self._loading = "not connected to Kafka yet"
+        self._ends: dict[TopicPartition, int] = {}
+        self._letters: AIOKafkaProducer | None = None
+        self._stack = AsyncExitStack()
+
+    def loading(self) -> str:
+        """Empty when every partition was read to where it ended at the start; else what is missing."""
+        return self._loading
+
+    async def run(self) -> None:
+        """Read until cancelled."""
+        async with self._stack:
+            consumer = await self._connect()
+            while True:
+                try:
+                    batches = await consumer.getmany(timeout_ms=IDLE_MS, max_records=BATCH_RECORDS)
+                except KafkaError as fault:
+                    log.warning("reading failed, trying again: %s", fault)
+                    await asyncio.sleep(RETRY_S)
+                    continue
+                for tp, records in batches.items():
+                    await self._take(tp, records)
+                if batches:
+                    self._applied()
+                if self._loading:
+                    await self._look_how_far(consumer)
+                else:
+                    self._measure(consumer, batches)
+                await asyncio.sleep(0)
+
+    async def _connect(self) -> AIOKafkaConsumer:
+        while True:
+            try:
+                consumer = await self._stack.enter_async_context(kafka.reader(self._settings))
+                break
+            except MachineError as fault:
+                self._loading = str(fault)
+                log.warning("%s", fault)
+                await asyncio.sleep(RETRY_S)
+        while True:
+            try:
+                tps = await kafka.partitions(consumer, self._applies)
+                break
+            except (MachineError, KafkaError) as fault:
+                self._loading = str(fault)
+                log.warning("%s", fault)
+                await asyncio.sleep(RETRY_S)
+        consumer.assign(tps)
+        await consumer.seek_to_beginning(*tps)
+        self._ends = dict(await kafka.end_offsets(consumer, tps))
+        await self._look_how_far(consumer)
+        return consumer
+
+    async def _take(self, tp: TopicPartition, records: Iterable[ConsumerRecord]) -> None:
+        apply = self._applies[tp.topic]
+        news = 0
+        for record in records:
+            try:
+                news += apply(record.key.decode(), record.value, record.partition, record.offset, record.timestamp)
+            except (BadRecord, AttributeError, UnicodeDecodeError) as fault:
+                await self._set_aside(record, f"{type(fault).__name__}: {fault}"[:DETAIL_MAX])
+        topic = tp.topic.removeprefix(self._settings.topic_prefix)
+        if news:
+            self._metrics.inc("gateway_records_total", news, topic=topic)
+        if not self._loading:
+            age_ms = max(0, self._now_ms() - record.timestamp)
+            self._metrics.observe("gateway_age_seconds", age_ms / 1000, topic=topic)
+
+    async def _set_aside(self, record: ConsumerRecord, reason: str) -> None:
+        """The original bytes to dlq. A restart reads and sets aside again: readers of dlq know a record by its offset."""
+        topic = record.topic.removeprefix(self._settings.topic_prefix)
+        self._metrics.inc("gateway_records_refused_total", topic=topic)
+        log.warning("record refused: %s", reason, extra={"topic": topic, "at": f"{record.partition}:{record.offset}"})
+        try:
+            if self._letters is None:
+                self._letters = await self._stack.enter_async_context(kafka.producer(self._settings))
+            letters: AIOKafkaProducer = self._letters
+            await letters.send_and_wait(
+                topics.name("dlq", self._settings.topic_prefix),
+                key=record.key,
+                value=record.value,
+                headers=[
+                    ("reason", reason.encode()),
+                    ("topic", topic.encode()),
+                    ("partition", str(record.partition).encode()),
+                    ("offset", str(record.offset).encode()),
+                    ("service", b"gateway"),
+                ],
+            )
+        except (KafkaError, MachineError) as fault:
+            # The record itself stays in its topic; serving the others must not wait for the dead letters.
+            log.error("dead letter not written: %s", fault)
+
+    async def _look_how_far(self, consumer: AIOKafkaConsumer) -> None:
+        left = 0
+        for tp, end in self._ends.items():
+            left += max(0, end - await consumer.position(tp)) if end else 0
+        self._loading = f"{left} records left to read" if left else ""
+        if not left:
+            # What was loaded lives as long as the process: the collector need not walk it again and again.
+            gc.collect()
+            gc.freeze()
+            log.info("view loaded: %d partitions read to their ends", len(self._ends))
+
+    def _measure(self, consumer: AIOKafkaConsumer, batches: Mapping[TopicPartition, list[ConsumerRecord]]) -> None:
+        lag = 0
+        for tp, records in batches.items():
+            highwater = consumer.highwater(tp)
+            lag += max(0, highwater - records[-1].offset - 1) if highwater is not None else 0
+        self._metrics.set("gateway_lag_records", lag)
+
+
+@asynccontextmanager
+async def follow(follower: Follower) -> AsyncIterator[asyncio.Task[None]]:
+    """Run the follower while open; its task ends only by a bug, which is raised at the end."""
+    task = asyncio.create_task(follower.run(), name="follow topics")
+    try:
+        yield task
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
