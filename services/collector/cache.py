@@ -29,12 +29,10 @@ class Entry(Struct, frozen=True):
 
 
 class Answer(Struct, frozen=True):
-    """A reply and where it came from: `cached` when nothing was asked upstream."""
+    """A reply and where it came from: `cached` when this caller asked nothing upstream."""
 
     reply: Reply | Failure
     cached: bool
-    revived: bool = False
-    """True when the provider said 304: the kept body still holds."""
 
 
 class Cache:
@@ -58,7 +56,10 @@ class Cache:
         max_age_ms: int,
         ask: Callable[[Entry | None], Awaitable[Reply | Failure]],
     ) -> Answer:
-        """A kept answer younger than `max_age_ms`, else the flight under way, else a new one by `ask`."""
+        """A kept answer younger than `max_age_ms`, else the flight under way, else a new one by `ask`.
+
+        `ask` gets what is kept, however old, to ask conditionally; it returns a Reply only when that is worth keeping.
+        """
         kept = self._entries.get(key)
         if kept is not None and now_ms - kept.fresh_ms <= max_age_ms:
             self._entries.move_to_end(key)
@@ -68,7 +69,7 @@ class Cache:
         if flight is not None:
             self._count("cache_total", result="shared")
             shared = await asyncio.shield(flight)
-            return Answer(shared.reply, cached=True, revived=shared.revived)
+            return Answer(shared.reply, cached=True)
         self._count("cache_total", result="miss")
         flight = asyncio.ensure_future(self._fly(key, kept, ask))
         self._flights[key] = flight
@@ -81,14 +82,7 @@ class Cache:
         self, key: str, kept: Entry | None, ask: Callable[[Entry | None], Awaitable[Reply | Failure]]
     ) -> Answer:
         reply = await ask(kept)
-        if isinstance(reply, Failure):
-            return Answer(reply, cached=False)
-        if reply.status == 304 and kept is not None:
-            revived = _revive(kept.reply, reply)
-            self._keep(key, revived)
-            self._count("cache_total", result="revived")
-            return Answer(revived, cached=False, revived=True)
-        if reply.status == 200:
+        if isinstance(reply, Reply):
             self._keep(key, reply)
         return Answer(reply, cached=False)
 
@@ -110,7 +104,7 @@ def key(call: Call) -> str:
     return f"api:{call.provider}:{call.endpoint}:{call.fingerprint}"
 
 
-def _revive(kept: Reply, fresh: Reply) -> Reply:
+def revive(kept: Reply, fresh: Reply) -> Reply:
     """The kept body with the times and headers of the 304 that confirmed it (RFC 9111 3.2)."""
     return Reply(
         status=kept.status,

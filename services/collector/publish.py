@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 
@@ -45,11 +46,13 @@ class Publisher:
         """Wait until the outbox has room; the back-pressure of the collector."""
         await self._box.room()
 
-    def events(self, events: Sequence[Raw]) -> None:
+    def events(self, events: Sequence[Raw], source: Literal["poll", "stream"]) -> None:
         """Raw events, each keyed by its entity."""
         for event in events:
             record = Record(event.entity.encode(), self._encode(event), event.received_ms)
             self._box.put(self._topic[event.category], record)
+        for category, many in Counter(event.category for event in events).items():
+            self._count("events_total", many, category=category, source=source)
 
     def archive(self, meta: Archived, body: bytes) -> None:
         """A response body, verbatim but for secrets."""

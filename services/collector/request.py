@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime
 import hashlib
 import json
-from collections.abc import Mapping
 from typing import Final
 from urllib.parse import quote, urlencode, urlsplit, urlunsplit
 
@@ -14,7 +13,7 @@ from msgspec import Struct, field
 
 from services.collector.registry.model import Endpoint, Param, Provider
 from services.collector.send import Request
-from services.collector.template import Values, fill, render
+from services.collector.template import Values, fill, mentions, render
 from services.common.errors import DefinitionError
 
 PATH_SAFE: Final = ":,@~!$&'()*+;="
@@ -55,7 +54,7 @@ def compose(provider: Provider, name: str, given: Values, now_ms: int, base_url:
     if query:
         url += ("&" if urlsplit(url).query else "?") + urlencode(query, quote_via=quote)
     headers = {key.lower(): value for key, value in (provider.headers | endpoint.headers).items()}
-    body, content_type = _body(endpoint, values)
+    body, content_type = _body(endpoint, values, now_ms)
     if content_type:
         headers.setdefault("content-type", content_type)
     return Call(
@@ -131,38 +130,28 @@ def _query(endpoint: Endpoint, name: str, param: object, values: Values) -> list
             return [(name, (batch.separator if batch else ",").join(value))]
 
 
-def _body(endpoint: Endpoint, values: Values) -> tuple[bytes | None, str | None]:
+def _body(endpoint: Endpoint, values: Values, now_ms: int) -> tuple[bytes | None, str | None]:
     send = endpoint.send
     if send is None:
         return None, None
     if send.rpc is not None:
-        envelope = {"method": send.rpc.method, "params": render(send.rpc.params, values), "id": 1}
+        envelope = {"method": send.rpc.method, "params": render(send.rpc.params, values, now_ms), "id": 1}
         version = {"jsonrpc": "2.0"} if send.rpc.version == "2.0" else {}
         return msgspec.json.encode(version | envelope), "application/json"
     if send.graphql is not None:
-        question = {"query": send.graphql.query, "variables": render(send.graphql.variables, values)}
+        question = {"query": send.graphql.query, "variables": render(send.graphql.variables, values, now_ms)}
         if send.graphql.operation is not None:
             question["operationName"] = send.graphql.operation
         return msgspec.json.encode(question), "application/json"
     if send.form is not None:
-        fields = render(send.form, values)
+        fields = render(send.form, values, now_ms)
         return urlencode(fields, doseq=True).encode(), "application/x-www-form-urlencoded"
-    return msgspec.json.encode(render(send.json, values)), "application/json"
+    return msgspec.json.encode(render(send.json, values, now_ms)), "application/json"
 
 
 def _in_body(endpoint: Endpoint, name: str) -> bool:
     """A parameter that a body template names is not also sent in the query."""
-    return endpoint.send is not None and _mentions(msgspec.to_builtins(endpoint.send), name)
-
-
-def _mentions(template: object, name: str) -> bool:
-    if isinstance(template, Mapping):
-        if template.get("$param") == name or template.get("$list") == name:
-            return True
-        return any(_mentions(part, name) for part in template.values())
-    if isinstance(template, list):
-        return any(_mentions(part, name) for part in template)
-    return isinstance(template, str) and "{" + name + "}" in template
+    return endpoint.send is not None and mentions(msgspec.to_builtins(endpoint.send), name)
 
 
 def _time(param: Param, now_ms: int) -> str:

@@ -163,9 +163,7 @@ class Sender:
             wire_bytes=response.num_bytes_downloaded,
         )
 
-    async def _follow(
-        self, request: Request, seen: dict[str, int | Mapping[str, str]]
-    ) -> tuple[httpx.Response, bytes]:
+    async def _follow(self, request: Request, seen: dict[str, int | Mapping[str, str]]) -> tuple[httpx.Response, bytes]:
         url, method, content = request.url, request.method, request.body
         headers = {"user-agent": USER_AGENT, "accept-encoding": ACCEPT_ENCODING} | request.headers
         if request.etag:

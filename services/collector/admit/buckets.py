@@ -86,10 +86,10 @@ class Grant(Struct, frozen=True, kw_only=True):
         return self.used >= WARN_SHARE
 
 
-def bucket(key: str, limit: float, window: str, dearest: float = 1.0) -> Bucket:
-    """Bucket with the standard burst: a tenth of the limit, at least the dearest call."""
+def bucket(key: str, limit: float, window: str, dearest: float = 1.0, every: int = 1) -> Bucket:
+    """Bucket of `limit` per `every` windows, with the standard burst: a tenth of the limit, at least the dearest call."""
     burst = max(1.0, dearest, math.ceil(limit / 10))
-    return Bucket(key=key, limit=limit, window_ms=WINDOWS_MS[window], burst=min(burst, max(limit, dearest)))
+    return Bucket(key=key, limit=limit, window_ms=WINDOWS_MS[window] * every, burst=min(burst, max(limit, dearest)))
 
 
 def full(b: Bucket, now_ms: int) -> State:
@@ -115,8 +115,13 @@ def used_share(b: Bucket, s: State) -> float:
     return min(1.0, (s.spent + s.before * (1 - into)) / b.limit) if b.limit > 0 else 1.0
 
 
-def take(rows: Sequence[Bucket], states: Sequence[State], cost: float, now_ms: int) -> Grant:
-    """Take `cost` from every bucket or from none; `states` are advanced to `now_ms` in place."""
+def take(
+    rows: Sequence[Bucket], states: Sequence[State], cost: float, now_ms: int, spare_reserve: bool = False
+) -> Grant:
+    """Take `cost` from every bucket or from none; `states` are advanced to `now_ms` in place.
+
+    `spare_reserve`: leave what is beyond DIVERT_SHARE of a long budget to others; then `wait_ms` is a guess.
+    """
     wait_ms = 0.0
     blocked = divert = False
     for b, s in zip(rows, states, strict=True):
@@ -128,6 +133,8 @@ def take(rows: Sequence[Bucket], states: Sequence[State], cost: float, now_ms: i
             wait_ms = max(wait_ms, (cost - s.tokens) / (b.refill_per_ms * s.factor))
         if b.window_ms >= DIVERT_FROM_MS and used_share(b, s) >= DIVERT_SHARE:
             divert = True
+            if spare_reserve:
+                wait_ms = max(wait_ms, b.window_ms * (1 - DIVERT_SHARE))
     granted = wait_ms == 0
     used, tightest = 0.0, None
     for b, s in zip(rows, states, strict=True):

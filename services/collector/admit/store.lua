@@ -1,6 +1,6 @@
 -- Token buckets in Redis: the arithmetic of services/collector/admit/buckets.py, one atomic step over all KEYS.
 -- ARGV: verb, value (cost, remaining or until_ms), now_ms, limits as JSON [[limit, window_ms, burst, refill_per_ms, long]],
--- law as JSON [divert_share, factor_floor, factor_step].
+-- law as JSON [divert_share, factor_floor, factor_step, spare_reserve].
 local verb, value, now = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local limits, law = cjson.decode(ARGV[4]), cjson.decode(ARGV[5])
 local FIELDS = {'tokens', 'at', 'spent', 'before', 'slot', 'factor', 'blocked'}
@@ -51,7 +51,10 @@ if verb == 'take' then
       wait = math.max(wait, s.blocked - s.at)
     end
     if s.tokens < value - 1e-9 then wait = math.max(wait, (value - s.tokens) / (s.refill * s.factor)) end
-    if s.long and used(s) >= law[1] then divert = 1 end
+    if s.long and used(s) >= law[1] then
+      divert = 1
+      if law[4] then wait = math.max(wait, s.window * (1 - law[1])) end
+    end
   end
   local share, tightest = 0, 0
   for i, s in ipairs(states) do

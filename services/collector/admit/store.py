@@ -29,7 +29,9 @@ class StoreUnavailable(Exception):
 class Store(Protocol):
     """Counters of buckets. All times are epoch milliseconds given by the caller."""
 
-    async def take(self, rows: Sequence[Bucket], cost: float, now_ms: int) -> Grant:
+    async def take(
+        self, rows: Sequence[Bucket], cost: float, now_ms: int, spare_reserve: bool = False
+    ) -> Grant:
         """Take from all or from none."""
 
     async def lower(self, row: Bucket, remaining: float, now_ms: int) -> None:
@@ -57,8 +59,10 @@ class MemoryStore:
             state = self._states[row.key] = buckets.full(row, now_ms)
         return state
 
-    async def take(self, rows: Sequence[Bucket], cost: float, now_ms: int) -> Grant:
-        return buckets.take(rows, [self._state(row, now_ms) for row in rows], cost, now_ms)
+    async def take(
+        self, rows: Sequence[Bucket], cost: float, now_ms: int, spare_reserve: bool = False
+    ) -> Grant:
+        return buckets.take(rows, [self._state(row, now_ms) for row in rows], cost, now_ms, spare_reserve)
 
     async def lower(self, row: Bucket, remaining: float, now_ms: int) -> None:
         buckets.lower(row, self._state(row, now_ms), remaining, now_ms)
@@ -83,8 +87,10 @@ class RedisStore:
         self._prefix = prefix
         self._script = client.register_script(SCRIPT.read_text())
 
-    async def take(self, rows: Sequence[Bucket], cost: float, now_ms: int) -> Grant:
-        reply = await self._run("take", rows, cost, now_ms)
+    async def take(
+        self, rows: Sequence[Bucket], cost: float, now_ms: int, spare_reserve: bool = False
+    ) -> Grant:
+        reply = await self._run("take", rows, cost, now_ms, spare_reserve)
         granted, wait_ms, used, tightest, blocked, divert = reply
         return Grant(
             granted=bool(granted),
@@ -107,7 +113,9 @@ class RedisStore:
     async def block(self, rows: Sequence[Bucket], until_ms: int, now_ms: int) -> None:
         await self._run("block", rows, until_ms, now_ms)
 
-    async def _run(self, verb: str, rows: Sequence[Bucket], value: float, now_ms: int) -> list[Any]:
+    async def _run(
+        self, verb: str, rows: Sequence[Bucket], value: float, now_ms: int, spare_reserve: bool = False
+    ) -> list[Any]:
         if not rows and verb != "take":
             return []
         keys = [f"{self._prefix}bucket:{row.key}" for row in rows]
@@ -117,10 +125,8 @@ class RedisStore:
                 for row in rows
             ]
         )
-        law = json.dumps([buckets.DIVERT_SHARE, buckets.FACTOR_FLOOR, buckets.FACTOR_STEP])
-        call = cast(
-            Awaitable[list[Any]], self._script(keys=keys, args=[verb, repr(float(value)), now_ms, limits, law])
-        )
+        law = json.dumps([buckets.DIVERT_SHARE, buckets.FACTOR_FLOOR, buckets.FACTOR_STEP, spare_reserve])
+        call = cast(Awaitable[list[Any]], self._script(keys=keys, args=[verb, repr(float(value)), now_ms, limits, law]))
         try:
             async with asyncio.timeout(TIMEOUT_S):
                 return await call
@@ -138,16 +144,18 @@ class FallbackStore:
         self._away_until_ms = 0
         self.shared = True
 
-    async def take(self, rows: Sequence[Bucket], cost: float, now_ms: int) -> Grant:
+    async def take(
+        self, rows: Sequence[Bucket], cost: float, now_ms: int, spare_reserve: bool = False
+    ) -> Grant:
         if self._try_far(now_ms):
             try:
-                grant = await self._far.take(rows, cost, now_ms)
+                grant = await self._far.take(rows, cost, now_ms, spare_reserve)
             except StoreUnavailable:
                 self._leave(now_ms)
             else:
                 self.shared = True
                 return grant
-        return await self._near.take(rows, cost, now_ms)
+        return await self._near.take(rows, cost, now_ms, spare_reserve)
 
     async def lower(self, row: Bucket, remaining: float, now_ms: int) -> None:
         await self._near.lower(row, remaining, now_ms)

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from enum import StrEnum
 from typing import Final, Literal, NamedTuple
 
-from msgspec import Struct
+from services.collector.map.mapped import BookChange
 
 Rule = Literal["none", "rising", "contiguous", "range", "previous"]
 Level = tuple[float, float]
@@ -18,8 +18,6 @@ WAITING_MAX: Final = 2_000
 """Differences kept while a snapshot is on its way: at 100 ms a message, three minutes."""
 CROSSED_MAX: Final = 5
 """So many messages in a row may leave bid >= ask before the book counts as broken: some venues send the two sides apart."""
-
-
 _INF: Final = float("inf")
 
 
@@ -35,23 +33,11 @@ class Verdict(StrEnum):
     WAITING = "waiting"
     """Kept until a snapshot comes."""
     GAP = "gap"
-    """Updates are missing: the book is empty again and needs a snapshot."""
+    """Changes are missing: the book is empty again and needs a snapshot."""
     CROSSED = "crossed"
     """Bid >= ask for too long: the book is empty again and needs a snapshot."""
     INVALID = "invalid"
     """A price or size that no book can hold; nothing was taken."""
-
-
-class Update(Struct, frozen=True, kw_only=True):
-    """One message about a book. `bids` and `asks` are levels in any order; numbers of the sequence where the venue has them."""
-
-    kind: Literal["snapshot", "delta", "top"]
-    bids: list[Level]
-    asks: list[Level]
-    first: int | None = None
-    last: int | None = None
-    previous: int | None = None
-    event_ms: int | None = None
 
 
 class Top(NamedTuple):
@@ -118,7 +104,7 @@ class Book:
         self._bridged = False
         self._last: int | None = None
         self._crossed = 0
-        self._waiting: deque[Update] = deque(maxlen=WAITING_MAX)
+        self._waiting: deque[BookChange] = deque(maxlen=WAITING_MAX)
         self._top = Top(None, None, None, None)
 
     @property
@@ -136,7 +122,12 @@ class Book:
         """How many bids and asks are held."""
         return len(self._bids), len(self._asks)
 
-    def apply(self, update: Update) -> Verdict:
+    @property
+    def waiting(self) -> int:
+        """How many differences wait for a snapshot."""
+        return len(self._waiting)
+
+    def apply(self, update: BookChange) -> Verdict:
         """Take one message; see Verdict for what may come back."""
         if not _sound(update.bids) or not _sound(update.asks):
             return Verdict.INVALID
@@ -156,12 +147,10 @@ class Book:
         self._top = Top(None, None, None, None)
         self._waiting.clear()
 
-    def _older(self, update: Update) -> bool:
-        return (
-            self._rule != "none" and update.last is not None and self._last is not None and update.last < self._last
-        )
+    def _older(self, update: BookChange) -> bool:
+        return self._rule != "none" and update.last is not None and self._last is not None and update.last < self._last
 
-    def _snapshot(self, update: Update) -> Verdict:
+    def _snapshot(self, update: BookChange) -> Verdict:
         before = self._top
         self._bids.replace(update.bids)
         self._asks.replace(update.asks)
@@ -173,7 +162,7 @@ class Book:
                 return Verdict.GAP
         return self._settle(before)
 
-    def _delta(self, update: Update) -> Verdict:
+    def _delta(self, update: BookChange) -> Verdict:
         if not self._ready:
             self._waiting.append(update)
             return Verdict.WAITING
@@ -192,7 +181,7 @@ class Book:
         self._bridged = True
         return self._settle(before)
 
-    def _follows(self, update: Update) -> Verdict:
+    def _follows(self, update: BookChange) -> Verdict:
         """SAME when `update` is the next one, else OLD or GAP. The first after a snapshot may overlap it."""
         last, have = update.last, self._last
         if self._rule == "none" or last is None or have is None:

@@ -23,9 +23,7 @@ class Secrets(Protocol):
 class Sources:
     """File `<folder>/<reference>` first, else PARALLAX_SECRET_<REFERENCE>; each value is told to the redactor before use."""
 
-    def __init__(
-        self, redactor: Redactor, folder: str | None = None, environ: Mapping[str, str] | None = None
-    ) -> None:
+    def __init__(self, redactor: Redactor, folder: str | None = None, environ: Mapping[str, str] | None = None) -> None:
         self._redactor = redactor
         self._folder = Path(folder) if folder else None
         self._environ = os.environ if environ is None else environ

@@ -3,7 +3,7 @@
 import asyncio
 from typing import Any
 
-from services.collector.cache import Answer, Cache, Entry
+from services.collector.cache import Answer, Cache, Entry, revive
 from services.collector.send import Failure, Reply
 
 
@@ -49,21 +49,26 @@ async def test_who_asks_while_a_flight_is_under_way_joins_it() -> None:
     assert count.results == ["miss", "shared", "shared", "shared", "shared"]
 
 
-async def test_a_304_revives_the_kept_body_with_new_times_and_headers() -> None:
+async def test_who_asks_anew_gets_the_old_answer_for_its_validators() -> None:
     cache = Cache(Counted())
-    upstream = Upstream(reply(etag="a", age="1"), reply(b"", 304, 9_000, etag="a", age="2"))
+    upstream = Upstream(reply(etag="a"), reply(b"two", at_ms=9_000))
     await cache.answer("k", 0, 0, upstream)
-    answer = await cache.answer("k", 8_000, 0, upstream)
-    assert upstream.asked[1] == Entry(reply(etag="a", age="1"), 1_000)
-    assert answer == Answer(reply(b"one", 200, 9_000, etag="a", age="2"), cached=False, revived=True)
-    assert (await cache.answer("k", 9_500, 1_000, upstream)).cached
+    await cache.answer("k", 8_000, 0, upstream)
+    assert upstream.asked == [None, Entry(reply(etag="a"), 1_000)]
+    assert (await cache.answer("k", 9_500, 1_000, upstream)).reply.body == b"two"
 
 
-async def test_failures_and_errors_are_not_kept() -> None:
+def test_a_304_revives_the_kept_body_with_new_times_and_headers() -> None:
+    kept = reply(b"one", 200, 1_000, etag="a", age="1", **{"content-length": "3"})
+    fresh = reply(b"", 304, 9_000, etag="a", age="2", **{"content-length": "0"})
+    assert revive(kept, fresh) == reply(b"one", 200, 9_000, etag="a", age="2", **{"content-length": "3"})
+
+
+async def test_failures_are_not_kept() -> None:
     failure = Failure(outcome="TIMEOUT", detail="", started_ms=0, received_ms=1, latency_ms=1.0)
-    cache, upstream = Cache(Counted()), Upstream(failure, reply(b"no", 500), reply(b"yes"))
+    cache, upstream = Cache(Counted()), Upstream(failure, reply(b"yes"))
     bodies = [(await cache.answer("k", 0, 10**9, upstream)).reply.body for _ in range(3)]
-    assert bodies == [b"", b"no", b"yes"]
+    assert bodies == [b"", b"yes", b"yes"]
 
 
 async def test_the_cache_is_bounded_by_bytes_and_drops_the_least_recently_used() -> None:

@@ -1,0 +1,409 @@
+"""One supervised socket: connect, subscribe, listen, and connect again; a bad message never ends it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import random
+import ssl
+import time
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from typing import Final, Protocol
+
+from msgspec import Struct
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import (
+    ConnectionClosed,
+    InvalidHandshake,
+    InvalidMessage,
+    InvalidStatus,
+    InvalidURI,
+    WebSocketException,
+)
+
+from schemas.events import Attempt, Origin
+from services.collector.backoff import SOCKETS
+from services.collector.decode import DecodeError, decode_message
+from services.collector.map.compile import stamp
+from services.collector.map.identity import Identity
+from services.collector.map.mapped import BookChange, Mapped
+from services.collector.map.messages import Bindings, Heard, compile_stream
+from services.collector.publish import Publisher
+from services.collector.registry.model import Provider
+from services.collector.send import USER_AGENT
+from services.collector.stream import dialects
+from services.collector.stream.dialects import Socket
+from services.collector.stream.tops import Resync, Tops
+from services.common.metrics import Metrics
+
+log = logging.getLogger(__name__)
+
+FRAME_BYTES: Final = 8 * 1024 * 1024
+"""Largest message, unpacked; a full book of the largest pair is 1 MB."""
+OPEN_S: Final = 10.0
+CLOSE_S: Final = 2.0
+REPORT_S: Final = 30.0
+"""How often an open socket says on `ops.fetches` what it received."""
+STALE_SILENCES: Final = 2
+"""Event time may stand still for so many times `silence_s` while messages come; then the feed is frozen and is opened anew."""
+RENEW_SHARE: Final = 0.9
+"""A connection is renewed at this share of the age at which the server would close it."""
+HEALTHY_S: Final = 60.0
+"""A connection that lived so long was good: the next back-off starts small."""
+
+ENDS: Final[tuple[tuple[type[BaseException], str, str], ...]] = (
+    (TimeoutError, "TIMEOUT", "connect"),
+    (InvalidStatus, "NETWORK", "refused"),
+    (InvalidURI, "NETWORK", "refused"),
+    (InvalidMessage, "NETWORK", "refused"),
+    (InvalidHandshake, "NETWORK", "refused"),
+    (ConnectionClosed, "NETWORK", "closed"),
+    (WebSocketException, "NETWORK", "protocol"),
+    (ssl.SSLError, "NETWORK", "tls"),
+    (OSError, "NETWORK", "connect"),
+)
+"""Foreign exception -> class of our taxonomy and why the connection ended, most special first."""
+STATUS_CLASS: Final = {401: "AUTH", 403: "AUTH", 404: "NOT_FOUND", 418: "RATE_LIMITED", 429: "RATE_LIMITED", 451: "FORBIDDEN_REGION"}
+
+
+class Ended(Exception):
+    """The connection is over for a reason of ours: `silent`, `stale`, `no_ack`, `renewed`, `refused`, `resync`."""
+
+    def __init__(self, reason: str, outcome: str = "OK", detail: str = "") -> None:
+        super().__init__(detail or reason)
+        self.reason = reason
+        self.outcome = outcome
+        self.detail = detail
+
+
+class Snapshots(Protocol):
+    """Asks a REST endpoint for the start of a book."""
+
+    async def __call__(
+        self, provider: str, endpoint: str, param: str, symbol: str, take: Callable[[list[BookChange], int], None]
+    ) -> None:
+        """`take` gets the book changes of the answer and when they were received."""
+
+
+class Tally(Struct):
+    """What a connection received since its last report."""
+
+    messages: int = 0
+    events: int = 0
+    faults: int = 0
+    bytes: int = 0
+    newest_event_ms: int | None = None
+    heard_s: float = 0.0
+    """Monotonic time of the last message."""
+    advanced_s: float = 0.0
+    """Monotonic time at which the event time last moved on."""
+
+
+class Channel:
+    """Supervises one connection of a stream."""
+
+    def __init__(
+        self,
+        provider: Provider,
+        socket: Socket,
+        identity: Identity,
+        registry: str,
+        publisher: Publisher,
+        metrics: Metrics,
+        address: Callable[[], Awaitable[str]],
+        snapshots: Snapshots,
+        symbols: Mapping[str, tuple[str, str]],
+        tls: ssl.SSLContext | None = None,
+        draw: Callable[[], float] = random.random,
+    ) -> None:
+        """`symbols`: entity -> (channel, value) by which its book is asked for."""
+        self._provider = provider
+        self._socket = socket
+        self._stream = provider.streams[socket.stream]
+        self._mapper = compile_stream(provider, socket.stream, identity, registry)
+        self._tops = Tops(self._stream, stamp(provider, socket.stream, registry))
+        self._publisher = publisher
+        self._metrics = metrics
+        self._address = address
+        self._snapshots = snapshots
+        self._symbols = symbols
+        self._tls = tls
+        self._draw = draw
+        self._origin: Origin = publisher.origin
+        self._bindings: Bindings = {}
+        self._tally = Tally()
+        self._acks = 0
+        self._outgoing: list[str] = []
+        self._resyncs: dict[str, asyncio.Task[None]] = {}
+        self._messages = metrics.child("socket_messages_total", provider=provider.id)
+
+    async def run(self) -> None:
+        """Keep the socket open until cancelled."""
+        failures = 0
+        while True:
+            opened_s, started_ms = time.monotonic(), _now_ms()
+            reason, outcome, detail = await self._once()
+            failures = 1 if time.monotonic() - opened_s >= HEALTHY_S else failures + 1
+            self._metrics.inc("socket_reconnects_total", provider=self._provider.id, reason=reason)
+            self._report(outcome, started_ms, f"{reason}: {detail}" if detail else reason)
+            log.info(
+                "socket ended", extra={"socket": self._socket.key, "reason": reason, "detail": detail, "failures": failures}
+            )
+            if reason != "renewed":
+                await asyncio.sleep(SOCKETS.wait_s(failures, self._draw()))
+
+    async def _once(self) -> tuple[str, str, str]:
+        """One connection from opening to its end: reason, outcome class, detail."""
+        self._tops.reset()
+        self._bindings = {}
+        now_s = time.monotonic()
+        self._tally, self._acks = Tally(heard_s=now_s, advanced_s=now_s), 0
+        self._outgoing = []
+        beat = self._stream.heartbeat
+        ping_s = beat.every_s if beat.kind == "ws_ping" else None
+        try:
+            url = await self._address()
+            async with connect(
+                url,
+                ssl=self._tls if url.startswith("wss") else None,
+                user_agent_header=USER_AGENT,
+                open_timeout=OPEN_S,
+                close_timeout=CLOSE_S,
+                ping_interval=ping_s,
+                ping_timeout=ping_s,
+                max_size=FRAME_BYTES,
+            ) as ws:
+                await self._serve(ws)
+        except BaseExceptionGroup as group:
+            expected, bugs = group.split((Ended, WebSocketException, OSError))
+            if bugs is not None:
+                raise bugs from None
+            assert expected is not None
+            return _why(expected)
+        except (Ended, WebSocketException, OSError) as error:
+            return _why(error)
+        finally:
+            self._metrics.set("sockets_open", 0, provider=self._provider.id)
+            await self._drop_resyncs()
+        raise AssertionError("a socket ends by an exception")
+
+    async def _serve(self, ws: ClientConnection) -> None:
+        self._metrics.set("sockets_open", 1, provider=self._provider.id)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._subscribe(ws), name="subscribe")
+            group.create_task(self._beat(ws), name="heartbeat")
+            group.create_task(self._watch(), name="watch")
+            group.create_task(self._listen(ws), name="listen")
+
+    async def _subscribe(self, ws: ClientConnection) -> None:
+        texts = dialects.subscribe(self._stream, self._socket, _now_ms())
+        for text in texts:
+            await ws.send(text)
+        ack = self._stream.ack
+        if not texts or ack is None or not ack.when:
+            return
+        await asyncio.sleep(ack.timeout_s)
+        if not self._acks:
+            raise Ended("no_ack", "TIMEOUT", f"no subscription was confirmed within {ack.timeout_s:g} s")
+
+    async def _beat(self, ws: ClientConnection) -> None:
+        if self._stream.heartbeat.kind != "message":
+            return
+        number = 0
+        while True:
+            await asyncio.sleep(self._stream.heartbeat.every_s)
+            number += 1
+            text = dialects.heartbeat(self._stream, _now_ms(), number)
+            if text is not None:
+                await ws.send(text)
+
+    async def _watch(self) -> None:
+        """Ends the connection when it is too old, silent, or its data stands still, and reports what it received."""
+        opened_s = reported_s = time.monotonic()
+        age_s = self._stream.max_age_s
+        step_s = min(1.0, self._stream.silence_s / 4)
+        while True:
+            await asyncio.sleep(step_s)
+            now_s = time.monotonic()
+            if age_s is not None and now_s - opened_s > age_s * RENEW_SHARE:
+                raise Ended("renewed")
+            silent_s = now_s - self._tally.heard_s
+            if silent_s > self._stream.silence_s:
+                raise Ended("silent", "TIMEOUT", f"no message for {silent_s:.0f} s")
+            stood_s = now_s - self._tally.advanced_s
+            if self._tally.newest_event_ms is not None and stood_s > STALE_SILENCES * self._stream.silence_s:
+                raise Ended("stale", "STALE", f"the event time has not moved for {stood_s:.0f} s")
+            if now_s - reported_s >= REPORT_S:
+                reported_s = now_s
+                self._report("OK" if self._tally.messages else "EMPTY", _now_ms() - round(REPORT_S * 1000), None)
+
+    async def _listen(self, ws: ClientConnection) -> None:
+        async for frame in ws:
+            received_ms = _now_ms()
+            self._messages.inc()  # type: ignore[union-attr]
+            self._tally.messages += 1
+            self._tally.bytes += len(frame)
+            self._tally.heard_s = time.monotonic()
+            await self._publisher.room()
+            answers = self._take(frame, received_ms)
+            for text in answers:
+                await ws.send(text)
+        raise Ended("closed", "NETWORK", "the server closed the connection")
+
+    def _take(self, frame: bytes | str, received_ms: int) -> list[str]:
+        """Read one message and publish what it says; the texts to send in answer."""
+        try:
+            payload = decode_message(frame, self._stream.frames)
+            heard = self._mapper.read(payload, received_ms, self._origin, self._bindings)
+        except DecodeError as error:
+            self._bury(frame, received_ms, error.outcome, str(error))
+            return []
+        except Exception as error:  # a definition or mapping that fails on one message must not silence the venue
+            log.exception("message could not be mapped", extra={"socket": self._socket.key})
+            self._bury(frame, received_ms, "MAPPING_FAILED", f"{type(error).__name__}: {error}")
+            return []
+        self._hear(heard, frame, received_ms)
+        answers, self._outgoing = self._outgoing, []
+        return answers
+
+    def _hear(self, heard: Heard, frame: bytes | str, received_ms: int) -> None:
+        match heard.kind:
+            case "ping":
+                self._outgoing.append(dialects.pong(self._stream, heard.reply, received_ms))
+            case "data":
+                self._acks += 1
+                assert heard.mapped is not None
+                self._publish(heard.mapped, frame, received_ms)
+            case "ack" | "bound":
+                self._acks += 1
+            case "refused" | "error":
+                self._report("UNSUPPORTED", received_ms, f"{heard.kind}: {heard.detail or heard.message or ''}")
+                self._bury(frame, received_ms, heard.kind.upper(), heard.detail)
+            case "unknown":
+                self._bury(frame, received_ms, "UNKNOWN_MESSAGE", None)
+
+    def _publish(self, mapped: Mapped, frame: bytes | str, received_ms: int) -> None:
+        events = mapped.events
+        if mapped.books:
+            tops, broken = self._tops.apply(mapped.books, received_ms, self._origin)
+            events = events + tops
+            for resync in broken:
+                self._resync(resync)
+        if mapped.faults or mapped.drift:
+            fault = mapped.faults[0] if mapped.faults else None
+            detail = f"{fault.field}: {fault.reason}, got {fault.got}" if fault else mapped.drift[0]
+            self._tally.faults += len(mapped.faults)
+            self._metrics.inc("rows_failed_total", len(mapped.faults), provider=self._provider.id)
+            self._bury(frame, received_ms, "ROWS" if fault else "SCHEMA_DRIFT", detail)
+            for one in mapped.faults:
+                if one.field == "book" and one.entity is not None:
+                    self._resync(self._tops.spoil(one.entity))
+        if mapped.unknown:
+            self._metrics.inc("rows_unknown_total", sum(mapped.unknown.values()), provider=self._provider.id)
+        newest = mapped.newest_event_ms
+        if newest is not None and (self._tally.newest_event_ms is None or newest > self._tally.newest_event_ms):
+            self._tally.newest_event_ms = newest
+            self._tally.advanced_s = time.monotonic()
+        if events:
+            self._publisher.events(events, "stream")
+            self._tally.events += len(events)
+
+    def _resync(self, resync: Resync) -> None:
+        """Ask for a new start of a book, by REST, by subscribing anew, or in the end by a new connection."""
+        self._metrics.inc("book_resyncs_total", provider=self._provider.id, reason=str(resync.why))
+        known = self._symbols.get(resync.entity)
+        if resync.entity in self._resyncs or known is None:
+            return
+        channel, value = known
+        if self._tops.snapshot is None:
+            if resync.why in ("waiting",):
+                return  # the socket sends the snapshot by itself
+            param = next(iter(self._socket.channels[channel]))
+            texts = dialects.resubscribe(self._stream, channel, {param: value}, _now_ms())
+            if not texts:
+                raise Ended("resync", "STALE", f"book of {resync.entity}: {resync.why}")
+            self._outgoing += texts
+            return
+        task = asyncio.create_task(self._fetch_snapshot(resync.entity, value), name=f"snapshot {resync.entity}")
+        self._resyncs[resync.entity] = task
+        task.add_done_callback(lambda _: self._resyncs.pop(resync.entity, None))
+
+    async def _fetch_snapshot(self, entity: str, symbol: str) -> None:
+        source = self._tops.snapshot
+        assert source is not None
+
+        def take(changes: list[BookChange], received_ms: int) -> None:
+            events, _ = self._tops.apply(changes, received_ms, self._origin)
+            self._publisher.events(events, "stream")
+
+        failures = 0
+        while True:
+            await self._snapshots(self._provider.id, source.endpoint, source.param, symbol, take)
+            if not self._tops.needs_snapshot(entity):
+                return
+            failures += 1
+            await asyncio.sleep(SOCKETS.wait_s(failures, self._draw()))
+
+    async def _drop_resyncs(self) -> None:
+        tasks = list(self._resyncs.values())
+        for task in tasks:
+            task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _bury(self, frame: bytes | str, received_ms: int, reason: str, detail: str | None) -> None:
+        value = frame.encode("utf-8", "surrogatepass") if isinstance(frame, str) else frame
+        self._publisher.dead(reason, self._provider.id, self._socket.stream, value, received_ms, detail)
+
+    def _report(self, outcome: str, started_ms: int, detail: str | None) -> None:
+        now_ms = _now_ms()
+        tally = self._tally
+        newest = tally.newest_event_ms
+        self._publisher.attempt(
+            Attempt(
+                provider=self._provider.id,
+                endpoint=self._socket.stream,
+                category=self._provider.home,
+                outcome=outcome,
+                origin=self._origin,
+                started_ms=started_ms,
+                finished_ms=now_ms,
+                bytes=tally.bytes,
+                events=tally.events,
+                rows_failed=tally.faults,
+                data_age_ms=None if newest is None else now_ms - newest,
+                detail=detail,
+            )
+        )
+        self._metrics.inc("attempts_total", provider=self._provider.id, outcome=outcome)
+        tally.messages = tally.events = tally.faults = tally.bytes = 0
+
+
+def end_of(error: BaseException) -> tuple[str, str, str]:
+    """Why a connection ended, its outcome class, and the words of the error."""
+    for kind, outcome, reason in ENDS:
+        if isinstance(error, kind):
+            if isinstance(error, InvalidStatus):
+                outcome = STATUS_CLASS.get(error.response.status_code, "UPSTREAM_5XX")
+            return reason, outcome, f"{type(error).__name__}: {error}"
+    raise error
+
+
+def _why(error: BaseException) -> tuple[str, str, str]:
+    """The end that is ours counts before what it caused in the other tasks of the connection."""
+    leaves = list(_leaves(error))
+    ours = next((one for one in leaves if isinstance(one, Ended)), None)
+    return (ours.reason, ours.outcome, ours.detail) if ours is not None else end_of(leaves[0])
+
+
+def _leaves(error: BaseException) -> Iterator[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        for one in error.exceptions:
+            yield from _leaves(one)
+    else:
+        yield error
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
