@@ -45,13 +45,12 @@ fi
 
 total=$(grep -c '^[a-zA-Z0-9._-]*==' "$pins")
 say "2/3 up to $total packages, each checked against its hash (some minutes the first time)"
-.venv/bin/python -m pip install --disable-pip-version-check --no-input --require-hashes --only-binary :all: \
-  --no-binary venusian,intervaltree -r "$pins" >.venv/setup.log 2>&1 &
+.venv/bin/python -m pip install --disable-pip-version-check --no-input --require-hashes -r "$pins" >.venv/setup.log 2>&1 &
 installer=$!
 trap 'kill $installer 2>/dev/null || true' INT TERM
 shown=
 while kill -0 $installer 2>/dev/null; do
-  line=$(grep -E '^(Collecting|Installing|Building)' .venv/setup.log 2>/dev/null | tail -n 1 | cut -c1-70 || true)
+  line=$(grep -E '^(Collecting|Installing|Building)' .venv/setup.log 2>/dev/null | tail -n 1 | cut -c1-70 | sed 's/ (from.*//' || true)
   done_so_far=$(grep -c '^Collecting' .venv/setup.log 2>/dev/null || true)
   if [ -n "$line" ] && [ "$line" != "$shown" ]; then
     say "    ${done_so_far:-0}/$total  $line"
