@@ -15,7 +15,7 @@ from services.gateway.limits import LIMIT, LIMITS
 from services.gateway.problems import Problem
 from services.gateway.view.feed import Body, Entry
 from services.gateway.view.numbers import instant
-from services.gateway.view.pages import feed_list, plain
+from services.gateway.view.pages import feed_list, list_tag, plain
 from services.gateway.view.shapes import AlertRecord, Meta, ProviderRecord
 from services.gateway.view.status import providers as all_providers
 from services.gateway.view.status import status as whole
@@ -76,8 +76,8 @@ async def providers(
             source="parallax",
             count=len(found),
         )
-        tag = f'"p{view.definitions.version_tag()}-{view.scores.version_tag()}"'
-        return plain(found, meta, etag=tag.encode(), max_age_s=1)
+        tag = list_tag("p", f"{view.definitions.version_tag()}-{view.scores.version_tag()}", newest_ms or 0)
+        return plain(found, meta, etag=tag, max_age_s=1)
 
     return resolved(request, page)
 

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from difflib import get_close_matches
 
 from msgspec import Struct
+
+
+MAJORS = 100
+"""The asset table begins with so many in the order of size: BTC means bitcoin, whatever else is called so."""
+
+
+def nothing_seen(asset_id: str) -> bool:
+    """No asset is reported."""
+    return False
 
 
 class Asset(Struct, frozen=True):
@@ -56,18 +65,23 @@ class Index:
         """Place in the table, which begins with the largest; after all of them for an unknown asset."""
         return self._places.get(asset_id, len(self._places))
 
-    def of_symbol(self, symbol: str) -> str:
-        """Id of the one asset with that symbol; Ambiguous or Unknown otherwise."""
-        found = self._by_symbol.get(symbol.upper(), [])
-        if len(found) == 1:
-            return found[0]
-        if found:
-            raise Ambiguous(symbol, sorted(found))
-        raise Unknown(symbol, self.near(symbol))
+    def of_symbol(self, symbol: str, seen: Callable[[str], bool] = nothing_seen) -> str:
+        """Id of the asset with that symbol; Ambiguous or Unknown otherwise.
 
-    def resolve(self, name: str) -> str:
+        Of several, the only one among the MAJORS is meant, else the only one that `seen` says is reported at all.
+        """
+        found = self._by_symbol.get(symbol.upper(), [])
+        if not found:
+            raise Unknown(symbol, self.near(symbol))
+        majors = [asset_id for asset_id in found if self._places[asset_id] < MAJORS]
+        for meant in (found, majors, [asset_id for asset_id in found if seen(asset_id)]):
+            if len(meant) == 1:
+                return meant[0]
+        raise Ambiguous(symbol, sorted(found))
+
+    def resolve(self, name: str, seen: Callable[[str], bool] = nothing_seen) -> str:
         """Id of the asset called so, by id first, then by symbol; Ambiguous or Unknown otherwise."""
-        return name if name in self._by_id else self.of_symbol(name)
+        return name if name in self._by_id else self.of_symbol(name, seen)
 
     def near(self, name: str) -> list[str]:
         """Up to three ids that look like `name`."""

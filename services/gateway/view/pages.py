@@ -32,10 +32,10 @@ LIST_MAX_AGE_S = 1
 
 def resolve(view: View, name: str) -> str:
     """Asset id of an id or symbol; Problem 404 with look-alikes, or 409 with candidates."""
-    if f"asset:{name}" in view.fused["market"].entries:
+    if view.reported(name):
         return name
     try:
-        return view.assets.resolve(name)
+        return view.assets.resolve(name, view.reported)
     except Ambiguous as fault:
         raise Problem(
             "ambiguous-symbol", f"{fault.symbol} is carried by {len(fault.candidates)} assets",
@@ -169,7 +169,7 @@ class ListPage:
         data = b",".join([ready.json for ready in shown])
         return Body(
             identity=b'{"data":[' + data + b'],"meta":' + encode(meta) + b"}",
-            etag=f'"l{self._tag}{f"-s{stale_count}" if stale_count else ""}"'.encode(),
+            etag=list_tag("l", self._tag, newest_ms, stale_count),
             last_modified=http_date(max((entry.written_ms for entry in entries), default=newest_ms)).encode(),
             max_age_s=LIST_MAX_AGE_S,
         )
@@ -243,6 +243,11 @@ def no_data(feed: Feed, key: str) -> Problem:
     return Problem("no-data", why, headers={"Retry-After": "5"})
 
 
+def list_tag(letter: str, positions: str, newest_ms: int, stale_count: int = 0) -> bytes:
+    """Strong tag of a list: where its topic was read to, and the newest time in it, lest a topic made anew repeats a tag."""
+    return f'"{letter}{positions}-{newest_ms:x}{f"-s{stale_count}" if stale_count else ""}"'.encode()
+
+
 def cursor_of(entry: Entry) -> str:
     """Where the next page begins."""
     return base64.urlsafe_b64encode(encode([entry.order, entry.key])).decode().rstrip("=")
@@ -283,8 +288,9 @@ def feed_list(feed: Feed, now_ms: int, limit: int, keep: Callable[[Entry], bool]
     entries: Iterable[Entry] = feed.ordered()
     chosen = [entry for entry in entries if keep is None or keep(entry)][:limit]
     data = b",".join([feed.rendered(entry, now_ms).json for entry in chosen])
+    newest_ms = max(feed.as_of_by_origin.values(), default=0)
     meta = Meta(
-        as_of=instant(max(feed.as_of_by_origin.values(), default=0)) if feed.as_of_by_origin else None,
+        as_of=instant(newest_ms) if newest_ms else None,
         stale=False,
         origins=sorted(origin for origin in feed.as_of_by_origin if origin),  # type: ignore[misc]
         source="parallax",
@@ -293,5 +299,5 @@ def feed_list(feed: Feed, now_ms: int, limit: int, keep: Callable[[Entry], bool]
     )
     return Body(
         identity=b'{"data":[' + data + b'],"meta":' + encode(meta) + b"}",
-        etag=f'"f{feed.version_tag()}"'.encode(), last_modified=b"", max_age_s=LIST_MAX_AGE_S,
+        etag=list_tag("f", feed.version_tag(), newest_ms), last_modified=b"", max_age_s=LIST_MAX_AGE_S,
     )  # fmt: skip

@@ -46,6 +46,10 @@ class View:
         }
         self._rest = (self.definitions, self.scores, self.alerts, self.services, *self.signals.values())
 
+    def reported(self, asset_id: str) -> bool:
+        """Whether the market says anything of the asset."""
+        return f"asset:{asset_id}" in self.fused["market"].entries
+
     def feeds(self) -> tuple[Feed, ...]:
         """Every feed, the fused categories first."""
         return (*self.fused.values(), *self._rest)

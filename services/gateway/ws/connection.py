@@ -318,7 +318,7 @@ class Sockets:
             try:
                 key = f"asset:{name}"
                 if key not in feed.entries:
-                    key = f"asset:{self._view.assets.resolve(name.removeprefix('asset:'))}"
+                    key = f"asset:{self._view.assets.resolve(name.removeprefix('asset:'), self._view.reported)}"
             except Unknown:
                 unknown.append(name)
             except Ambiguous as fault:
@@ -341,7 +341,7 @@ async def refuse(problem: Problem, scope: Scope, send: Send) -> None:
     if "websocket.http.response" not in scope.get("extensions", {}):
         await send({"type": "websocket.close", "code": CODE["unknown_path"], "reason": problem.detail[:120]})
         return
-    body = problem.body(scope["path"], "")
+    body = problem.body(scope["path"], f"{random.getrandbits(64):016x}")
     headers = [(b"content-type", CONTENT_TYPE), (b"content-length", b"%d" % len(body))]
     headers += [(name.lower().encode(), value.encode()) for name, value in problem.headers.items()]
     await send({"type": "websocket.http.response.start", "status": problem.kind.status, "headers": headers})
