@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, get_args
 
 from services.collector.decode import DecodeError
 from services.collector.map.conditions import Predicate, predicate
-from services.collector.map.paths import At, getter, parse
+from services.collector.map.paths import getter, parse, top
 from services.collector.registry.model import ErrorRule
 from services.collector.registry.model import Outcome as ErrorClass
 
@@ -251,7 +251,7 @@ def _fits(rule: ErrorRule, where: str) -> Fits:
             return False
         if part is not None and part not in text.lower():
             return False
-        return holds is None or (payload is not None and holds(payload, At(payload, {})))
+        return holds is None or (payload is not None and holds(payload, top(payload)))
 
     return fits
 
@@ -262,7 +262,7 @@ def _detail(rule: ErrorRule) -> Callable[[Any], str | None] | None:
     get = getter(parse(rule.detail, "errors.detail"))
 
     def detail(payload: Any) -> str | None:
-        value = get(payload, At(payload, {}))
+        value = get(payload, top(payload))
         return None if value is None else str(value)[:200]
 
     return detail

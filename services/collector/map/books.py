@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, Literal
 
 from services.collector.map.conditions import predicate
-from services.collector.map.entities import Sources, Unknown, entity_reader, quote_reader
+from services.collector.map.entities import Scaled, Sources, Unknown, entity_reader, quote_reader
 from services.collector.map.mapped import BookChange, Mapped, RowFault
 from services.collector.map.moments import Moment
 from services.collector.map.paths import At, Getter, getter, parse
@@ -38,9 +38,9 @@ class BookReader:
         self._last = _optional(sequence.last if sequence else None, f"{where}.sequence.last")
         self._previous = _optional(sequence.previous if sequence else None, f"{where}.sequence.previous")
 
-    def read(self, payload: Any, params: Mapping[str, str], received_ms: int, mapped: Mapped) -> None:
-        """Add the changes of `payload` to `mapped`; a level that cannot be read spoils its change, not the others."""
-        selected = self._select(payload, params)
+    def read(self, top: At, received_ms: int, mapped: Mapped) -> None:
+        """Add the changes of a payload to `mapped`; a level that cannot be read spoils its change, not the others."""
+        selected = self._select(top)
         if selected.drift is not None:
             mapped.drift.append(selected.drift)
         for index, (row, at) in enumerate(selected.rows):
@@ -50,14 +50,20 @@ class BookReader:
                 spelling = entity.spelling if isinstance(entity, Unknown) else str(quote)
                 mapped.unknown[spelling] = mapped.unknown.get(spelling, 0) + 1
                 continue
+            units = 1.0
+            if isinstance(entity, Scaled):
+                entity, units = entity
             try:
                 bids, asks = self._sides(row, at)
             except _LevelError as error:
                 mapped.faults.append(RowFault(-1, index, entity, "book", "levels", str(error), error.got))
                 continue
+            if units != 1.0:
+                bids = [(price / units, size * units) for price, size in bids]
+                asks = [(price / units, size * units) for price, size in asks]
             kind = self._kind
             if self._is_snapshot is not None:
-                kind = "snapshot" if self._is_snapshot(payload, At(payload, params)) or self._is_snapshot(row, at) else kind
+                kind = "snapshot" if self._is_snapshot(top.payload.root, top) or self._is_snapshot(row, at) else kind
             moment = self._event(row, at) if self._event is not None else None
             event_ms = moment if isinstance(moment, int) and plausible_time(moment, received_ms) else None
             if event_ms is not None and (mapped.newest_event_ms is None or event_ms > mapped.newest_event_ms):

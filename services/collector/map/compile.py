@@ -11,13 +11,15 @@ import msgspec
 from schemas import metrics as catalogue
 from schemas.events import Origin, Raw, Value
 from services.collector.map.books import BookReader
-from services.collector.map.entities import EntityReader, Sources, Unknown, entity_reader, quote_reader
+from services.collector.map.entities import (
+    EntityReader, NameReader, Scaled, Sources, Unknown, entity_reader, quote_reader,
+)  # fmt: skip
 from services.collector.map.fields import Reader, reader
 from services.collector.map.hooks import HOOKS
 from services.collector.map.identity import Identity
 from services.collector.map.mapped import Mapped, RowFault
 from services.collector.map.moments import Moment
-from services.collector.map.paths import At
+from services.collector.map.paths import At, top
 from services.collector.map.rows import Select, selector
 from services.collector.map.values import Bad, plausible_time
 from services.collector.registry.mapping import Emit, FieldRule
@@ -43,10 +45,11 @@ class _Emitter(NamedTuple):
     category: str
     select: Select
     entity: EntityReader
-    quote: EntityReader | None
+    quote: NameReader | None
     event: Moment | None
     fields: tuple[_Field, ...]
-    is_one_row: bool
+    counted: Mapping[str, int]
+    """Metrics counted in units of the base asset (1) or in money for one unit of it (-1)."""
 
 
 class Stamp(NamedTuple):
@@ -75,10 +78,11 @@ class Mapper:
         mapped = Mapped([], [], [], {}, [])
         if self._hook is not None:
             payload = self._hook(payload, params)
+        here = top(payload, params, received_ms)
         for number, emitter in enumerate(self._emitters):
-            _emit(number, emitter, payload, params, received_ms, origin, self._stamp, mapped)
+            _emit(number, emitter, here, received_ms, origin, self._stamp, mapped)
         if self._book is not None:
-            self._book.read(payload, params, received_ms, mapped)
+            self._book.read(here, received_ms, mapped)
         return mapped
 
 
@@ -116,7 +120,7 @@ def _compile(emit: Emit, provider: Provider, sources: Sources, where: str) -> _E
         if spec is None or spec.category != category:
             said = "no metric of that name" if spec is None else f"a metric of {spec.category}"
             raise DefinitionError(where=place, expected=f"a metric of category {category}", got=said)
-        shape = FieldRule(path=rule) if isinstance(rule, str) else rule
+        shape = rule if isinstance(rule, FieldRule) else FieldRule(path=rule)
         path = shape.path if isinstance(shape.path, str) else (shape.path or [shape.each or ""])[0]
         fields.append(_Field(metric, reader(shape, spec, provider.nulls, place), shape.required, path))
     return _Emitter(
@@ -126,21 +130,24 @@ def _compile(emit: Emit, provider: Provider, sources: Sources, where: str) -> _E
         quote=quote_reader(emit.quote, sources, emit.entity, where),
         event=Moment(emit.event, f"{where}.event") if emit.event is not None else None,
         fields=tuple(fields),
-        is_one_row=emit.rows is None,
+        counted={
+            metric: 1 if specs[metric].unit == "base" else -1
+            for metric in emit.fields
+            if specs[metric].unit in ("base", "quote_per_base")
+        },
     )
 
 
 def _emit(
     number: int,
     emitter: _Emitter,
-    payload: Any,
-    params: Mapping[str, str],
+    here: At,
     received_ms: int,
     origin: Origin,
     stamp: Stamp,
     mapped: Mapped,
 ) -> None:
-    selected = emitter.select(payload, params)
+    selected = emitter.select(here)
     if selected.drift is not None:
         mapped.drift.append(selected.drift)
     rows = selected.rows
@@ -151,9 +158,14 @@ def _emit(
         if isinstance(entity, Unknown):
             mapped.unknown[entity.spelling] = mapped.unknown.get(entity.spelling, 0) + 1
             continue
+        units = 1.0
+        if isinstance(entity, Scaled):
+            entity, units = entity
         values = _values(number, index, emitter, row, at, entity, lacking, mapped)
         if not values:
             continue
+        if units != 1.0:
+            _rescale(values, emitter.counted, units)
         quote: str | None = None
         if emitter.quote is not None:
             named = emitter.quote(row, at)
@@ -221,6 +233,14 @@ def _values(
                 mapped.faults.append(RowFault(number, index, entity, metric, path, "required and missing", ""))
             return None
     return values
+
+
+def _rescale(values: dict[str, Value], counted: Mapping[str, int], units: float) -> None:
+    """A code that stands for many units (1000SHIB): prices for one unit, quantities in units."""
+    for metric, power in counted.items():
+        value = values.get(metric)
+        if type(value) is float:
+            values[metric] = value * units if power > 0 else value / units
 
 
 def event_id(

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
+from schemas.venues import Coin
 from services.collector.map.identity import Identity, canonical_address, story_key
 from services.collector.map.paths import At, getter, parse
 from services.collector.map.symbols import Sides, Symbols
@@ -21,7 +22,15 @@ class Unknown(NamedTuple):
     spelling: str
 
 
-EntityReader = Callable[[Any, At], "str | Unknown"]
+class Scaled(NamedTuple):
+    """A name, and how many units of the asset one unit of the venue's code is (1000SHIB: 1000)."""
+
+    name: str
+    units: float
+
+
+NameReader = Callable[[Any, At], "str | Unknown"]
+EntityReader = Callable[[Any, At], "str | Scaled | Unknown"]
 Word = Callable[[Any, At], "str | None"]
 
 MARKETS = ("pair", "perp", "future", "option")
@@ -83,10 +92,12 @@ def entity_reader(rule: EntityRule, sources: Sources, where: str) -> EntityReade
 def _named(kind: str, read: EntityReader) -> EntityReader:
     known: dict[str, str] = {}
 
-    def named(row: Any, at: At) -> str | Unknown:
+    def named(row: Any, at: At) -> str | Scaled | Unknown:
         name = read(row, at)
         if isinstance(name, Unknown):
             return name
+        if isinstance(name, Scaled):
+            return Scaled(f"{kind}:{name.name}", name.units)
         entity = known.get(name)
         if entity is None:
             entity = known[name] = f"{kind}:{name}"
@@ -118,11 +129,14 @@ def asset_reader(rule: EntityRule, sources: Sources, where: str) -> EntityReader
         symbols = sources.style(rule.style, where)
         word = _word(rule.symbol, f"{where}.symbol")
 
-        def by_symbol(row: Any, at: At) -> str | Unknown:
+        def by_symbol(row: Any, at: At) -> str | Scaled | Unknown:
             spelled = word(row, at)
             if spelled is None:
                 return Unknown("")
-            return symbols.base(spelled) or Unknown(spelled)
+            coin = symbols.base(spelled, at.payload.at_ms)
+            if coin is None:
+                return Unknown(spelled)
+            return coin.asset if coin.units == 1.0 else Scaled(coin.asset, coin.units)
 
         return by_symbol
     raise DefinitionError(where=where, expected="one of is, id, contract, symbol", got="none of them")
@@ -141,7 +155,7 @@ def _by_contract(rule: EntityRule, sources: Sources, where: str) -> EntityReader
     return by_contract
 
 
-def _chain(rule: EntityRule, sources: Sources, where: str) -> EntityReader:
+def _chain(rule: EntityRule, sources: Sources, where: str) -> NameReader:
     if rule.chain_is is not None:
         name = rule.chain_is
         return lambda row, at: name
@@ -168,7 +182,7 @@ def sides_reader(rule: EntityRule, sources: Sources, where: str) -> Callable[[An
             spelled = word(row, at)
             if spelled is None:
                 return Unknown("")
-            return symbols.pair(spelled) or Unknown(spelled)
+            return symbols.pair(spelled, at.payload.at_ms) or Unknown(spelled)
 
         return by_symbol
     if rule.base is None or (rule.quote is None and rule.quote_is is None):
@@ -179,11 +193,12 @@ def sides_reader(rule: EntityRule, sources: Sources, where: str) -> Callable[[An
     def by_sides(row: Any, at: At) -> Sides | Unknown:
         base_word = first(row, at)
         quote_word = second(row, at) if second is not None else None
-        base = symbols.asset(base_word) if base_word is not None else None
-        quote = rule.quote_is if second is None else symbols.asset(quote_word or "")
-        if base is None or quote is None or base == quote:
+        at_ms = at.payload.at_ms
+        base = symbols.coin(base_word, at_ms) if base_word is not None else None
+        quote = Coin(rule.quote_is) if rule.quote_is is not None else symbols.coin(quote_word or "", at_ms)
+        if base is None or quote is None or quote.units != 1.0 or base.asset == quote.asset:
             return Unknown(f"{base_word or ''}/{rule.quote_is or quote_word or ''}")
-        return Sides(base, quote)
+        return Sides(base.asset, quote.asset, base.units)
 
     return by_sides
 
@@ -194,22 +209,24 @@ def _market(rule: EntityRule, sources: Sources, where: str) -> EntityReader:
     tail = _tail(rule, where)
     known: dict[Sides, str] = {}
 
-    def market(row: Any, at: At) -> str | Unknown:
+    def market(row: Any, at: At) -> str | Scaled | Unknown:
         sides = read(row, at)
         if isinstance(sides, Unknown):
             return sides
         entity = known.get(sides)
         if entity is None:
             entity = known[sides] = f"{kind}:{sides.base}/{sides.quote}"
-        if tail is None:
-            return entity
-        rest = tail(row, at)
-        return rest if isinstance(rest, Unknown) else f"{entity}:{rest}"
+        if tail is not None:
+            rest = tail(row, at)
+            if isinstance(rest, Unknown):
+                return rest
+            entity = f"{entity}:{rest}"
+        return entity if sides.units == 1.0 else Scaled(entity, sides.units)
 
     return market
 
 
-def _tail(rule: EntityRule, where: str) -> EntityReader | None:
+def _tail(rule: EntityRule, where: str) -> NameReader | None:
     """Expiry, strike and right of dated contracts."""
     if rule.kind not in ("future", "option"):
         return None
@@ -284,7 +301,15 @@ def _placed(rule: EntityRule, sources: Sources, where: str) -> EntityReader:
     return placed
 
 
-def quote_reader(rule: str | QuoteRule | None, sources: Sources, entity: EntityRule, where: str) -> EntityReader | None:
+def _unscaled(read: EntityReader) -> NameReader:
+    def name(row: Any, at: At) -> str | Unknown:
+        found = read(row, at)
+        return found.name if isinstance(found, Scaled) else found
+
+    return name
+
+
+def quote_reader(rule: str | QuoteRule | None, sources: Sources, entity: EntityRule, where: str) -> NameReader | None:
     """Reader of the asset in which money is counted; None when the emit has no money."""
     where = f"{where}.quote"
     if rule is None:
@@ -311,10 +336,10 @@ def quote_reader(rule: str | QuoteRule | None, sources: Sources, entity: EntityR
 
         def of_symbol(row: Any, at: At) -> str | Unknown:
             spelled = word(row, at)
-            asset = symbols.asset(spelled) if spelled is not None else None
-            return asset or Unknown(spelled or "")
+            coin = symbols.coin(spelled, at.payload.at_ms) if spelled is not None else None
+            return coin.asset if coin is not None and coin.units == 1.0 else Unknown(spelled or "")
 
         return of_symbol
     if rule.id is not None:
-        return asset_reader(EntityRule(kind="asset", id=rule.id), sources, where)
+        return _unscaled(asset_reader(EntityRule(kind="asset", id=rule.id), sources, where))
     raise DefinitionError(where=where, expected="symbol or id", got="neither")

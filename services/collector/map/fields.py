@@ -24,10 +24,8 @@ Getter = Callable[[Any, At], Any]
 PLURAL = {"sum", "max", "min", "mean", "spread", "any", "all", "list"}
 
 
-def reader(rule: FieldRule | str, spec: Spec, nulls: Sequence[Scalar], where: str) -> Reader:
+def reader(rule: FieldRule, spec: Spec, nulls: Sequence[Scalar], where: str) -> Reader:
     """Reader of one metric in the catalogue's unit; values outside its plausible range are Bad."""
-    if isinstance(rule, str):
-        rule = FieldRule(path=rule)
     kind = rule.type or _kind_of(spec)
     if rule.fixed is not None and rule.path is None:
         return _fixed(rule.fixed, spec, where)

@@ -12,7 +12,7 @@ from schemas.assets import COINGECKO, Assets
 from schemas.chains import Chains
 from schemas.venues import Venues
 from services.collector.map.symbols import Symbols
-from services.collector.registry.model import Provider, SymbolStyle
+from services.collector.registry.model import Provider
 
 
 class Identity(NamedTuple):
@@ -44,14 +44,8 @@ class Identity(NamedTuple):
         return own or (row.aliases.get(provider.id, chain) if row is not None else None)
 
     def symbols_of(self, provider: Provider, style: str = "default") -> Symbols:
-        """Reader and writer of a provider's symbols in one of its styles."""
-        shape = provider.symbols.get(style, SymbolStyle())
-        venue = provider.symbols_of or provider.id
-        return Symbols(
-            shape,
-            lambda symbol: self.venues.asset(venue, symbol),
-            lambda asset: self.venues.symbol(venue, asset),
-        )
+        """Reader and writer of a provider's symbols in one of its styles; without a style, in the venue's own formats."""
+        return Symbols(provider.symbols.get(style), self.venues.find(provider.symbols_of or provider.id))
 
 
 def canonical_address(address: str) -> str:

@@ -13,6 +13,7 @@ from services.collector.map.entities import Sources
 from services.collector.map.identity import Identity
 from services.collector.map.mapped import Mapped
 from services.collector.map.paths import At, Getter, getter, parse
+from services.collector.map.paths import top as place
 from services.collector.map.values import text
 from services.collector.registry.model import Message, Provider, Stream
 
@@ -93,7 +94,7 @@ class StreamMapper:
     ) -> Heard:
         """What one decoded message is and says."""
         given: Mapping[str, str] = params or {}
-        top = At(payload, given)
+        top = place(payload, given)
         if self._ping is not None and self._ping(payload, top):
             return Heard("ping", reply=payload if type(payload) is dict else {})
         if self._refused is not None and self._refused(payload, top):
@@ -102,7 +103,7 @@ class StreamMapper:
             number = text(self._bound_by(payload, top))
             if isinstance(number, str) and number in bindings:
                 given = {**given, **bindings[number]}
-                top = At(payload, given)
+                top = place(payload, given)
         inner = self._unwrap(payload, top) if self._unwrap is not None else None
         heard = self._match(payload if inner is None else inner, given, received_ms, origin, bindings)
         if heard is None and inner is not None:
@@ -116,7 +117,7 @@ class StreamMapper:
     def _match(
         self, payload: Any, given: Mapping[str, str], received_ms: int, origin: Origin, bindings: Bindings | None
     ) -> Heard | None:
-        top = At(payload, given)
+        top = place(payload, given)
         for route in self._routes:
             if route.holds is not None and not route.holds(payload, top):
                 continue

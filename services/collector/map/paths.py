@@ -13,26 +13,44 @@ Origin = Literal["row", "root", "up", "key", "index", "param"]
 Wild = Literal["list", "one_or_list", "entries"]
 
 
-class At:
-    """Where a row stands: the payload, the request's parameters, the wildcard key or index, the enclosing row."""
+class Payload:
+    """What a mapping works on: the decoded body, the request's parameters, and when it came."""
 
-    __slots__ = ("above", "enclosing", "index", "key", "params", "root")
+    __slots__ = ("at_ms", "params", "root")
+
+    def __init__(self, root: Any, params: Mapping[str, str], at_ms: int) -> None:
+        self.root = root
+        self.params = params
+        self.at_ms = at_ms
+
+
+class At:
+    """Where a row stands: its payload, the wildcard key or index, the enclosing row."""
+
+    __slots__ = ("above", "enclosing", "index", "key", "payload")
 
     def __init__(
         self,
-        root: Any,
-        params: Mapping[str, str],
+        payload: Payload,
         enclosing: Any = None,
         above: At | None = None,
         key: str | None = None,
         index: int | None = None,
     ) -> None:
-        self.root = root
-        self.params = params
+        self.payload = payload
         self.enclosing = enclosing
         self.above = above
         self.key = key
         self.index = index
+
+
+NOW = 1 << 62
+"""A moment after every row of the tables: today's reading."""
+
+
+def top(root: Any, params: Mapping[str, str] | None = None, at_ms: int = NOW) -> At:
+    """The place of a whole payload."""
+    return At(Payload(root, params or {}, at_ms))
 
 
 class Path(NamedTuple):
@@ -118,7 +136,7 @@ def getter(path: Path) -> Getter:
         return _from_place(path.origin, path.ups, path.steps)
     walk = walker(path.steps)
     if path.origin == "root":
-        return lambda row, at: walk(at.root)
+        return lambda row, at: walk(at.payload.root)
     if path.origin == "up":
         return _from_above(path.ups, walk)
     if len(path.steps) == 1:
@@ -172,7 +190,7 @@ def walker(steps: tuple[str | int | Star, ...]) -> Callable[[Any], Any]:
 
 
 def _from_param(name: str) -> Getter:
-    return lambda row, at: at.params.get(name)
+    return lambda row, at: at.payload.params.get(name)
 
 
 def _from_place(origin: Origin, ups: int, steps: tuple[str | int | Star, ...]) -> Getter:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from services.collector.map.conditions import Predicate, predicate
@@ -11,7 +11,7 @@ from services.collector.map.values import Bad, number
 from services.collector.registry.mapping import Condition, Emit, Order, Zip
 
 Row = tuple[Any, At]
-Select = Callable[[Any, Mapping[str, str]], "Selected"]
+Select = Callable[[At], "Selected"]
 
 
 class Selected(NamedTuple):
@@ -38,8 +38,8 @@ def selector(emit: Emit, where: str) -> Select:
     arrange = _arranged(emit, where)
     optional = emit.optional
 
-    def select(payload: Any, params: Mapping[str, str]) -> Selected:
-        top = At(payload, params)
+    def select(top: At) -> Selected:
+        payload = top.payload.root
         if holds is not None and not holds(payload, top):
             return Selected([], None)
         rows, drift = choose(payload, top)
@@ -67,7 +67,7 @@ def _chosen(text: str | None, where: str) -> Choose:
             row = walk(payload)
             if row is None:
                 return [], f"{text}: nothing there"
-            return [(row, At(payload, top.params, payload, top))], None
+            return [(row, At(top.payload, payload, top))], None
 
         return one
     if len(levels) == 1 and not tail and levels[0].star.over == "list":
@@ -93,8 +93,8 @@ def _flat(level: _Level, text: str) -> Choose:
     def flat(payload: Any, top: At) -> tuple[list[Row], str | None]:
         found = walk(payload)
         if type(found) is list:
-            params = top.params
-            return [(row, At(payload, params, payload, top, None, index)) for index, row in enumerate(found)], None
+            whole = top.payload
+            return [(row, At(whole, payload, top, None, index)) for index, row in enumerate(found)], None
         return [], None if found is None and _is_null(level, payload) else _wrong(text, "a list", found)
 
     return flat
@@ -107,14 +107,14 @@ def _spread(level: _Level, row: Row, faults: list[str]) -> Iterator[Row]:
     if over == "entries":
         if type(found) is dict:
             for key, inner in found.items():
-                yield inner, At(at.root, at.params, value, at, key)
+                yield inner, At(at.payload, value, at, key)
             return
     elif type(found) is list:
         for index, inner in enumerate(found):
-            yield inner, At(at.root, at.params, value, at, None, index)
+            yield inner, At(at.payload, value, at, None, index)
         return
     elif over == "one_or_list" and type(found) is dict:
-        yield found, At(at.root, at.params, value, at, None, 0)
+        yield found, At(at.payload, value, at, None, 0)
         return
     if found is not None or not _is_null(level, value):
         faults.append(_wrong(level.text, "an object" if over == "entries" else "a list", found))
@@ -174,7 +174,7 @@ def _zipped(rows: Zip, where: str) -> Choose:
             return [], f"columns {', '.join(rows.zip)}: expected lists of one length, got {sorted(lengths)}"
         names = tuple(lists)
         return [
-            (dict(zip(names, values, strict=True)), At(payload, top.params, payload, top, None, index))
+            (dict(zip(names, values, strict=True)), At(top.payload, payload, top, None, index))
             for index, values in enumerate(zip(*lists.values(), strict=True))
         ], None
 
@@ -235,8 +235,8 @@ def each(text: str, conditions: list[Condition], first: int | None, where: str) 
     keep: Predicate | None = predicate(conditions, where)
 
     def elements(row: Any, at: At) -> list[Row] | None:
-        source = at.root if path.origin == "root" else row
-        rows, drift = choose(source, At(at.root, at.params, row, at))
+        source = at.payload.root if path.origin == "root" else row
+        rows, drift = choose(source, At(at.payload, row, at))
         if drift is not None:
             return None
         if keep is not None:

@@ -1,130 +1,126 @@
-"""Pairs as a venue spells them, read and written by its curated table of symbols."""
+"""Pairs as a venue spells them: its curated table of codes (schemas/venues.yaml) in a style that a definition names."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
 from typing import NamedTuple
 
+from schemas.venues import Coin, Venue
+from services.collector.map.paths import NOW
 from services.collector.registry.model import SymbolStyle
 
-USUAL_QUOTES = (
-    "USDT", "USDC", "FDUSD", "TUSD", "BUSD", "USDE", "USD1", "DAI", "USD", "EUR", "EURC", "EURI", "GBP", "JPY", "KRW", "TRY", "BRL", "AUD",
-    "CAD", "CHF", "MXN", "ZAR", "INR", "IDR", "THB", "VND", "PLN", "UAH", "RUB", "ARS", "COP", "NGN", "SGD", "HKD", "CZK", "AED",
-    "BTC", "XBT", "ETH", "BNB", "SOL", "XRP", "TRX", "DOGE", "KCS", "OKB", "HT", "BGB", "CRO", "UST", "USDD", "PAX", "USDP", "USDS",
-)  # fmt: skip
 MAX_SYMBOL = 60
-
-AssetOf = Callable[[str], "str | None"]
-SymbolOf = Callable[[str], "str | None"]
+LARGEST_CACHE = 50_000
+"""Symbols remembered: more than any venue lists, so only an endless stream of nonsense empties it."""
 
 
 class Sides(NamedTuple):
-    """Base and quote as asset ids."""
+    """Base and quote as asset ids; prices are for `units` of the base."""
 
     base: str
     quote: str
+    units: float = 1.0
 
 
 class Symbols:
-    """Reads and writes the symbols of one venue in one style. `asset_of` is the curated table: symbol -> asset id."""
+    """Reads and writes the symbols of one venue; without a style, in the formats that venues.yaml gives it."""
 
-    def __init__(self, style: SymbolStyle, asset_of: AssetOf, symbol_of: SymbolOf) -> None:
+    def __init__(self, style: SymbolStyle | None, venue: Venue) -> None:
         self._style = style
-        self._asset_of = asset_of
-        self._symbol_of = symbol_of
-        self._alias = {symbol.upper(): asset for symbol, asset in style.alias.items()}
-        self._pairs = {symbol.upper(): Sides(*pair.split("/", 1)) for symbol, pair in style.pairs.items()}
-        self._refuse = {symbol.upper() for symbol in style.refuse}
-        self._quotes = sorted({quote.upper() for quote in style.quotes or USUAL_QUOTES}, key=lambda q: (-len(q), q))
+        self._venue = venue
+        shape = style or SymbolStyle()
+        self._alias = {symbol.upper(): Coin(asset) for symbol, asset in shape.alias.items()}
+        self._pairs = {symbol.upper(): Sides(*pair.split("/", 1)) for symbol, pair in shape.pairs.items()}
+        self._refuse = {symbol.upper() for symbol in shape.refuse}
+        quotes = {quote.upper() for quote in shape.quotes} if shape.quotes else set(venue.quotes)
+        self._quotes = sorted(quotes, key=lambda quote: (-len(quote), quote))
         self._known: dict[str, Sides | None] = {}
+        self._settled_ms = venue.settled_ms
 
-    def asset(self, symbol: str) -> str | None:
-        """Asset id of one coin's symbol; None when this venue's table does not know it."""
-        upper = symbol.strip().upper()
+    def coin(self, code: str, at_ms: int = NOW) -> Coin | None:
+        """What one code stands for; None when the tables do not say."""
+        upper = code.strip().upper()
         if not upper or upper in self._refuse:
             return None
-        return self._alias.get(upper) or self._asset_of(upper)
+        return self._alias.get(upper) or self._venue.coin(upper, at_ms if at_ms < self._settled_ms else None)
 
-    def pair(self, symbol: str) -> Sides | None:
+    def pair(self, symbol: str, at_ms: int = NOW) -> Sides | None:
         """Both sides of a market's symbol; None when it is of another style or one side is unknown."""
+        if at_ms < self._settled_ms:
+            return self._read(symbol, at_ms)
         if symbol in self._known:
             return self._known[symbol]
-        sides = self._read(symbol) if len(symbol) <= MAX_SYMBOL else None
-        if len(self._known) < 100_000:
-            self._known[symbol] = sides
+        if len(self._known) >= LARGEST_CACHE:
+            self._known.clear()
+        sides = self._known[symbol] = self._read(symbol, NOW)
         return sides
 
-    def base(self, symbol: str) -> str | None:
-        """Base side of a market's symbol, or the asset when the symbol is a coin's."""
-        sides = self.pair(symbol)
-        return sides.base if sides is not None else self._coin(symbol)
+    def base(self, symbol: str, at_ms: int = NOW) -> Coin | None:
+        """Base side of a market's symbol, or what a bare code stands for."""
+        sides = self.pair(symbol, at_ms)
+        if sides is not None:
+            return Coin(sides.base, sides.units)
+        style = self._style
+        if style is not None and (style.prefix or style.suffix or (style.separator and style.separator in symbol)):
+            return None
+        return self.coin(symbol, at_ms)
 
     def spell(self, base: str, quote: str) -> str | None:
-        """How this venue writes base/quote; None when it has no symbol for a side."""
-        for symbol, sides in self._style.pairs.items():
+        """How this venue writes base/quote; None when it has no code for a side."""
+        style = self._style
+        if style is None:
+            return self._venue.spell(base, quote)
+        for symbol, sides in style.pairs.items():
             if sides == f"{base}/{quote}":
                 return symbol
         first, second = self.spell_asset(base), self.spell_asset(quote)
         if first is None or second is None:
             return None
-        if self._style.order == "quote_base":
+        if style.order == "quote_base":
             first, second = second, first
-        text = f"{first}{self._style.separator}{second}"
-        text = text.lower() if self._style.case == "lower" else text.upper()
-        return f"{self._style.prefix}{text}{self._style.suffix}"
+        text = f"{first}{style.separator}{second}"
+        return f"{style.prefix}{text.lower() if style.case == 'lower' else text.upper()}{style.suffix}"
 
     def spell_asset(self, asset: str) -> str | None:
-        """This venue's symbol of an asset, in the style's case."""
-        symbol = next((symbol for symbol, known in self._style.alias.items() if known == asset), None)
-        symbol = symbol or self._symbol_of(asset)
-        if symbol is None:
+        """This venue's code of an asset, in the style's case."""
+        style = self._style or SymbolStyle()
+        code = next((code for code, known in style.alias.items() if known == asset), None) or self._venue.code(asset)
+        if code is None:
             return None
-        return symbol.lower() if self._style.case == "lower" else symbol.upper()
+        return code.lower() if style.case == "lower" else code.upper()
 
-    def _coin(self, symbol: str) -> str | None:
-        separator = self._style.separator
-        if (separator and separator in symbol) or self._style.prefix or self._style.suffix:
+    def _read(self, symbol: str, at_ms: int) -> Sides | None:
+        style = self._style
+        if len(symbol) > MAX_SYMBOL:
             return None
-        return self.asset(symbol)
-
-    def _read(self, symbol: str) -> Sides | None:
         upper = symbol.strip().upper()
         if upper in self._pairs:
             return self._pairs[upper]
         if upper in self._refuse:
             return None
-        prefix, suffix = self._style.prefix, self._style.suffix
-        if not symbol.startswith(prefix) or not upper.endswith(suffix.upper()):
+        if style is None:
+            found = self._venue.resolve(symbol, at_ms if at_ms < self._settled_ms else None)
+            return None if found is None else Sides(*found)
+        if not symbol.startswith(style.prefix) or not symbol.endswith(style.suffix):
             return None
-        core = upper[len(prefix) : len(upper) - len(suffix)]
-        parts = self._parts(core)
-        if parts is None:
-            return None
-        base, quote = parts if self._style.order == "base_quote" else (parts[1], parts[0])
-        known_base, known_quote = self.asset(base), self.asset(quote)
-        if known_base is None or known_quote is None or known_base == known_quote:
-            return None
-        return Sides(known_base, known_quote)
+        core = upper[len(style.prefix) : len(upper) - len(style.suffix)]
+        for base_code, quote_code in self._splits(core, style):
+            base, quote = self.coin(base_code, at_ms), self.coin(quote_code, at_ms)
+            if base is not None and quote is not None and quote.units == 1.0 and base.asset != quote.asset:
+                return Sides(base.asset, quote.asset, base.units)
+        return None
 
-    def _parts(self, core: str) -> tuple[str, str] | None:
-        separator = self._style.separator.upper()
-        if separator:
-            parts = core.split(separator)
-            return (parts[0], parts[1]) if len(parts) == 2 else None
-        if self._style.order == "quote_base":
-            return next(
-                (
-                    (quote, core[len(quote) :])
-                    for quote in self._quotes
-                    if core.startswith(quote) and self.asset(core[len(quote) :]) is not None
-                ),
-                None,
-            )
-        return next(
-            (
-                (core[: -len(quote)], quote)
-                for quote in self._quotes
-                if core.endswith(quote) and self.asset(core[: -len(quote)]) is not None
-            ),
-            None,
-        )
+    def _splits(self, core: str, style: SymbolStyle) -> Iterator[tuple[str, str]]:
+        turned = style.order == "quote_base"
+        if style.separator:
+            parts = core.split(style.separator.upper())
+            if len(parts) == 2:
+                yield (parts[1], parts[0]) if turned else (parts[0], parts[1])
+            return
+        for quote in self._quotes:
+            if len(core) <= len(quote):
+                continue
+            if turned and core.startswith(quote):
+                yield core[len(quote) :], quote
+            elif not turned and core.endswith(quote):
+                yield core[: -len(quote)], quote

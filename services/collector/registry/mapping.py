@@ -115,7 +115,7 @@ class QuoteRule(Shape, kw_only=True):
 
 
 class FieldRule(Shape, kw_only=True):
-    """How one metric is read. As a plain text: just the path. The order of work is the order of the keys here."""
+    """How one metric is read. As a plain text, or a list of them: just the path. The order of work is the order of the keys here."""
 
     path: str | list[str] | None = None
     """The first path that has a value counts."""
@@ -182,5 +182,5 @@ class Emit(Shape, kw_only=True):
     entity: EntityRule
     quote: str | QuoteRule | None = None
     event: TimeRule | None = None
-    fields: dict[str, str | FieldRule]
+    fields: dict[str, str | list[str] | FieldRule]
     """Catalogue metric -> how it is read."""
