@@ -10,7 +10,7 @@ import math
 from typing import Any
 
 from services.aggregator.fusion.layout import (
-    AT, CAMP, CODE, COPY, COUNT, DRIFT, FIRST_MS, FRESH, FROZEN, GAIN, GID, INFL_A, INFL_B, LAG, LAGGING, LAST_MS,
+    APART, AT, CAMP, CODE, COPY, COUNT, DRIFT, FIRST_MS, FRESH, FROZEN, GAIN, GID, INFL_A, INFL_B, LAG, LAGGING, LAST_MS,
     LAST_VALUE, MEAN, KNOWN, NOISE, ODD, RIGHT, ORDER, PAIRS, PID, R_CHI, R_CONF, R_DOF, R_HIGH, R_LOW, R_MEAN, R_RIVAL,
     R_RIVAL_MEAN, R_RIVAL_VAR, R_SPREAD, R_SURE, R_USED, R_VALUE, R_VAR, R_VOICES, RANGE, RESP, ROW, S2, S2_FLOOR, SECOND, SEEN, SHARE,
     TAU, UNIT_OFF, USED, VAR, VARIANCE, VOICES, VOL, Y,
@@ -73,7 +73,7 @@ def answer(n: int, window: Array, work: Array, result: Array, head: Array, slots
         work[FRESH, i] = fresh
         work[TAU, i] = tau
         work[Y, i] = (math.log(value) if rel else value) / tol + drift * (as_of - tau)
-        work[NOISE, i] = max(sources[row, S2], S2_FLOOR) * inflation
+        work[NOISE, i] = max(sources[row, S2], S2_FLOOR) * inflation + head[APART]
         work[VARIANCE, i] = work[NOISE, i] + vol * (as_of - tau)
         start = min(max(WEIGHT_PRIOR * window[2 * n + i], 0.05), WEIGHT_PRIOR)
         seen = sources[row, KNOWN]

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 # One key and metric: HEAD, a float64 vector.
 (MEAN, VAR, AT, COUNT, VOL, DRIFT, SLOW_A, SLOW_B, SLOW_D, FAST_A, FAST_D, MOVE_A, MOVE_D, LONG_A, LONG_D, INFL_A, INFL_B, UNIT, SAMPLES,
- FRONT, METRIC, HEAD) = range(22)
+ FRONT, METRIC, APART, HEAD) = range(23)
 
 # One source within a key and metric: SLOTS, float64 (capacity, SLOT).
-ROW, PID, GID, SEEN, LAST_VALUE, FIRST_MS, LAST_MS, SLOT = range(8)
+ROW, PID, GID, SEEN, LAST_VALUE, FIRST_MS, LAST_MS, OFF, SLOT = range(9)
 
 # One source within a metric: SOURCES, float64 (rows, SOURCE). The first four are in force, the others accumulate.
 S2, RIGHT, KNOWN, LAG, N_ERR, SUM_ERR, N_IN, SUM_IN, VOICE, N_LAG, PROFILE = range(11)

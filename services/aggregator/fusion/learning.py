@@ -9,20 +9,23 @@ import math
 
 from services.aggregator.fusion.kernel import Array
 from services.aggregator.fusion.layout import (
-    AT, COUNT, DRIFT, FAST_A, FAST_D, FIRST_MS, FRESH, FRONT, INFL_A, INFL_B, KNOWN, LAG, LAST_MS, LAST_VALUE, LONG_A, LONG_D, MEAN,
-    METRIC, METRIC_UNIT, MOVE_A, MOVE_D, N_ERR, N_IN, N_LAG, ORDER, PAIRS, PATH, PID, PROFILE, R_CHI, R_DOF, R_MEAN, R_SURE, R_VAR, RESID, RESP, RIGHT, RING, RING_AGE, RING_ERROR, ROW, S2, S2_CEIL, S2_FLOOR, S2_START, SAMPLES, SEEN, SHARE, SHIFTS, SLOW_A,
+    APART, AT, COUNT, DRIFT, FAST_A, FAST_D, FIRST_MS, FRESH, FRONT, GAIN, INFL_A, INFL_B, KNOWN, LAG, LAST_MS, LAST_VALUE, LONG_A, LONG_D, MEAN,
+    METRIC, METRIC_UNIT, MOVE_A, MOVE_D, N_ERR, N_IN, N_LAG, OFF, ORDER, PAIRS, PATH, PID, PROFILE, R_CHI, R_DOF, R_MEAN, R_SURE, R_VAR, RESID, RESP, RIGHT, RING, RING_AGE, RING_ERROR, ROW, S2, S2_CEIL, S2_FLOOR, S2_START, SAMPLES, SECOND, SEEN, SHARE, SHIFTS, SLOW_A,
     SLOW_B, SLOW_D, SUM_ERR, SUM_IN, SURPRISE, TAU, UNIT, VAR, VOICE, VOICES, VOL, Y, ZERO_SHIFT,
 )
 
 SAMPLE_MS = 4000.0
 """Shortest time between two samples of the path; longer when windows are further apart."""
 SLOW_KEEP, FAST_KEEP, MOVE_KEEP, INFLATION_KEEP = 0.98, 0.75, 0.8, 0.99
+OFF_GAIN = 0.1
 SOURCE_KEEP, RIGHT_KEEP, PROFILE_KEEP, PAIR_KEEP = 0.98, 0.995, 0.985, 0.995
 LONG, LONG_KEEP = 10, 0.99
 """Samples over which the long volatility is taken."""
 SAME_VOICE = 0.8
 """Correlation of errors that two statements of one voice have at least."""
 PAIR_FLOOR, PAIR_CEIL = -6.0, 12.0
+SMALL = 0.7
+"""Errors within this many deviations are not wrong enough to prove anything."""
 TIMED = 12.0
 """Samples before a source's lag is known well enough to tell shared errors from shared lateness."""
 ERR_PRIOR = 6.0
@@ -45,6 +48,37 @@ def at_time(path: Array, samples: int, now: float, mean: float, t: float) -> flo
         later_t = path[k, 0]
         later = path[k, 1]
     return later
+
+
+def apart(used: int, n: int, window: Array, work: Array, slots: Array, sources: Array) -> float:
+    """Variance of the lasting offsets between sources: of their middle, not of their tails, by voices and precision."""
+    middle = 0.0
+    for sweep in range(2):
+        total = 0.0
+        for a in range(used):
+            i = int(work[ORDER, a])
+            slot = int(window[3 * n + i])
+            row = int(slots[slot, ROW])
+            work[SECOND, i] = work[VOICES, i] * (work[RESP, i] + 0.01) / max(sources[row, S2], S2_START)
+            work[GAIN, i] = slots[slot, OFF] if sweep == 0 else abs(slots[slot, OFF] - middle)
+            total += work[SECOND, i]
+        below = 0.0
+        last = -1e300
+        while below < 0.5 * total:
+            nearest = 1e300
+            for a in range(used):
+                i = int(work[ORDER, a])
+                if work[GAIN, i] > last and work[GAIN, i] < nearest:
+                    nearest = work[GAIN, i]
+            if nearest == 1e300:
+                break
+            for a in range(used):
+                i = int(work[ORDER, a])
+                if work[GAIN, i] == nearest:
+                    below += work[SECOND, i]
+            last = nearest
+        middle = last
+    return (1.4826 * middle) ** 2 if used > 2 else 0.0
 
 
 def learn(n: int, window: Array, work: Array, result: Array, head: Array, path: Array, slots: Array, ring: Array,
@@ -119,12 +153,16 @@ def learn(n: int, window: Array, work: Array, result: Array, head: Array, path: 
         error = stated - at_time(path, samples, as_of, mean, tau)
         work[RESID, i] = error
         scale = max(sources[row, S2], S2_FLOOR) * inflation + var + 0.3 * vol * unit
-        work[SURPRISE, i] = min(max(error / math.sqrt(scale), -4.0), 4.0)
+        u = min(max(error / math.sqrt(scale), -5.0), 5.0)
+        work[SURPRISE, i] = math.copysign(max(abs(u) - SMALL, 0.0), u)
         r = work[RESP, i]
         weight = teach * (1.0 if work[FRESH, i] > 0.0 else 0.25)
         own = min(work[SHARE, i], 0.8)
         sources[row, N_ERR] = SOURCE_KEEP * sources[row, N_ERR] + weight * r
-        sources[row, SUM_ERR] = SOURCE_KEEP * sources[row, SUM_ERR] + weight * r * error * error / (1.0 - own) / inflation
+        # Noise is what is left without the slow part: a source that is off by a constant is not noisy but elsewhere.
+        noise = error - slots[slot, OFF]
+        slots[slot, OFF] += OFF_GAIN * weight * r * noise
+        sources[row, SUM_ERR] = SOURCE_KEEP * sources[row, SUM_ERR] + weight * r * noise * noise / (1.0 - own) / inflation
         sources[row, N_IN] = RIGHT_KEEP * sources[row, N_IN] + weight
         sources[row, SUM_IN] = RIGHT_KEEP * sources[row, SUM_IN] + weight * r
         sources[row, VOICE] = SOURCE_KEEP * sources[row, VOICE] + (1.0 - SOURCE_KEEP) * work[VOICES, i] * r
@@ -146,6 +184,7 @@ def learn(n: int, window: Array, work: Array, result: Array, head: Array, path: 
                         said = float(ring[slot, back, 0]) / RING_ERROR + at_time(path, samples, as_of, mean, then)
                         off = said - at_time(path, samples, as_of, mean, then + lag - shift * unit)
                 sources[row, PROFILE + k] = PROFILE_KEEP * sources[row, PROFILE + k] + weight * min(off * off, cap)
+    head[APART] = apart(used, n, window, work, slots, sources)
     # Pairs: given how large two errors are, do they point the same way? Small errors prove nothing.
     if used >= 4:
         common = 0.0
@@ -181,7 +220,8 @@ def learn(n: int, window: Array, work: Array, result: Array, head: Array, path: 
                         row = int(slots[early, ROW])
                         then = float(ring[early, steps - 1, 0]) / RING_ERROR
                         then /= math.sqrt(max(sources[row, S2], S2_FLOOR) * inflation + var + 0.3 * vol * unit)
-                        then = min(max(then, -4.0), 4.0)
+                        then = min(max(then, -5.0), 5.0)
+                        then = math.copysign(max(abs(then) - SMALL, 0.0), then)
                         if behind > 0.0:
                             second = then
                         else:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.aggregator.fusion.layout import (
-    FIRST_MS, GID, HEAD, INFL_A, INFL_B, LAST_MS, LAST_VALUE, METRIC, PAIRS, PATH, PID, RIGHT, RING, ROW, S2, S2_START,
+    FIRST_MS, GID, HEAD, INFL_A, INFL_B, LAST_MS, LAST_VALUE, METRIC, OFF, PAIRS, PATH, PID, RIGHT, RING, ROW, S2, S2_START,
     SEEN, SLOT, SOURCE, VOL,
 )
 from services.aggregator.fusion.model import Observation, Spec
@@ -22,7 +22,7 @@ START_MOVE = 0.25
 """Variance that an unknown quantity gains in one window of its metric, in tolerances squared."""
 INFLATION_PRIOR = 20.0
 START_RIGHT = 0.9
-_KEPT = (SEEN, LAST_VALUE, FIRST_MS, LAST_MS)
+_KEPT = (SEEN, LAST_VALUE, FIRST_MS, LAST_MS, OFF)
 """Columns of a slot that are state; the others are found again by name."""
 
 
