@@ -1,4 +1,4 @@
-"""`parallax bench NAME`: rows of side-by-side benchmarks; each writes bench/results/NAME.json and prints it."""
+"""`parallax bench NAME`: rows of (name, where it lives, sentence); each writes bench/results/<name>.json."""
 
 from __future__ import annotations
 
@@ -6,32 +6,32 @@ import sys
 
 from services.cli import EXIT_DONE, EXIT_WRONG_CALL, Command, dispatch, unknown
 
-BENCHMARKS: tuple[Command, ...] = (
+BENCHES: tuple[Command, ...] = (
     Command(
-        "aggregator", "services.aggregator.bench:main", "Stock Faust, our driver, and bare consumers, on one broker."
+        "aggregator", "services.aggregator.bench:main", "Stock Faust, the batch driver and bare loops, side by side."
     ),
-    Command("mapping", "services.collector.bench:main", "Compiled mappings against hand-written code, per provider."),
+    Command("mapping", "services.collector.bench:main", "Responses to events: decode and map."),
     Command(
-        "fusion", "services.aggregator.fusion.bench:main", "The fuser against plain rules, in accuracy and in time."
+        "fusion", "services.aggregator.fusion.bench:main", "Accuracy and calibration of the fuser against baselines."
     ),
-    Command("gateway", "services.gateway.bench:main", "A hot GET and the fan-out against plain ASGI and FastAPI."),
     Command(
-        "e2e",
-        "services.gateway.bench_e2e:main",
-        "From an exchange's tick to a client's frame, and where the time goes.",
+        "gateway", "services.gateway.bench:main", "A hot GET and the WebSocket fan-out against plain ASGI and FastAPI."
+    ),
+    Command(
+        "e2e", "services.gateway.bench_e2e:main", "From an exchange's WebSocket tick to a client's WebSocket frame."
     ),
 )
 
 
 def main(argv: list[str]) -> int:
-    """Run one benchmark with the remaining arguments; without a name, list them."""
+    """Run one benchmark; 0 done, 1 failed, 2 wrong call."""
     if not argv or argv[0] in ("-h", "--help"):
-        width = max(len(row.name) for row in BENCHMARKS)
-        rows = "\n".join(f"  {row.name:<{width}}  {row.sentence}" for row in BENCHMARKS)
-        print(f"Usage: parallax bench NAME [OPTIONS]\n\n{rows}")
+        width = max(len(row.name) for row in BENCHES)
+        print("Usage: parallax bench NAME [OPTIONS]\n")
+        print("\n".join(f"  {row.name:<{width}}  {row.sentence}" for row in BENCHES))
         return EXIT_DONE if argv else EXIT_WRONG_CALL
-    row = next((row for row in BENCHMARKS if row.name == argv[0]), None)
-    if row is None:
-        sys.stderr.write(unknown("parallax bench", argv[0], [row.name for row in BENCHMARKS]))
+    bench = next((row for row in BENCHES if row.name == argv[0]), None)
+    if bench is None:
+        sys.stderr.write(unknown("parallax bench", argv[0], [row.name for row in BENCHES]))
         return EXIT_WRONG_CALL
-    return dispatch(row, argv[1:])
+    return dispatch(bench, argv[1:])

@@ -7,7 +7,6 @@ from difflib import get_close_matches
 
 from msgspec import Struct
 
-
 MAJORS = 100
 """The asset table begins with so many in the order of size: BTC means bitcoin, whatever else is called so."""
 
