@@ -60,8 +60,11 @@ class Assets(Mapping[str, Asset]):
     def __init__(self, assets: dict[str, Asset]) -> None:
         self._assets = assets
         self._ids = {(provider, id_): asset.id for asset in assets.values() for provider, id_ in asset.ids.items()}
-        self._contracts = {(chain, address_key(address)): asset.id
-                           for asset in assets.values() for chain, address in asset.contracts.items()}
+        self._contracts = {
+            (chain, address_key(address)): asset.id
+            for asset in assets.values()
+            for chain, address in asset.contracts.items()
+        }
         shared: defaultdict[str, list[str]] = defaultdict(list)
         for asset in assets.values():
             shared[asset.symbol].append(asset.id)
@@ -110,9 +113,20 @@ def parse(text: str) -> Assets:
     """The assets that a text of assets.yaml holds; TableError lists every fault."""
     faults: list[str] = []
     table = tables.parse(FILE, text)
-    assets = {id_: Asset(id=id_, symbol=row.symbol, name=row.name, kind=row.kind, peg=row.peg, of=row.of,
-                         quote=row.quote, ids=row.ids, contracts=row.contracts)
-              for id_, row in tables.rows("assets", table.get("assets", {}), _Row, faults).items()}
+    assets = {
+        id_: Asset(
+            id=id_,
+            symbol=row.symbol,
+            name=row.name,
+            kind=row.kind,
+            peg=row.peg,
+            of=row.of,
+            quote=row.quote,
+            ids=row.ids,
+            contracts=row.contracts,
+        )
+        for id_, row in tables.rows("assets", table.get("assets", {}), _Row, faults).items()
+    }
     known_chains = chains.load()
     owners: dict[tuple[str, str], str] = {}
     for asset in assets.values():
@@ -121,14 +135,21 @@ def parse(text: str) -> Assets:
         for chain, address in asset.contracts.items():
             if chain not in known_chains:
                 faults.append(f"{where}: contracts: expected a chain of {chains.FILE}, got {chain!r}")
-            elif known_chains[chain].evm_id is not None and address.startswith("0x") and not _EVM_ADDRESS.fullmatch(address):
+            elif (
+                known_chains[chain].evm_id is not None
+                and address.startswith("0x")
+                and not _EVM_ADDRESS.fullmatch(address)
+            ):
                 faults.append(f"{where}: contracts.{chain}: expected 0x and 40 digits in lower case, got {address!r}")
         for key in (*(asset.ids.items()), *((f"contract on {c}", address_key(a)) for c, a in asset.contracts.items())):
             if key in owners:
                 faults.append(f"{where}: {key[0]} {key[1]!r} is taken by {owners[key]}")
             owners[key] = asset.id
-    faults += [f"{chains.FILE}: {chain.id}: native: expected an asset of {FILE}, got {chain.native!r}"
-               for chain in known_chains.values() if chain.native not in assets]
+    faults += [
+        f"{chains.FILE}: {chain.id}: native: expected an asset of {FILE}, got {chain.native!r}"
+        for chain in known_chains.values()
+        if chain.native not in assets
+    ]
     if faults:
         raise tables.TableError(FILE, faults)
     return Assets(assets)
@@ -146,8 +167,10 @@ def _faults(asset: Asset, assets: Mapping[str, Asset]) -> list[str]:
         found.append("expected an id of lower case letters, digits, dots, dashes and underscores")
     if asset.symbol != asset.symbol.upper() or not asset.symbol:
         found.append(f"symbol: expected upper case, got {asset.symbol!r}")
-    if (asset.kind == "stablecoin") != (asset.peg is not None):
-        found.append(f"peg: expected exactly for a stablecoin, this is a {asset.kind}")
+    if asset.kind == "stablecoin" and asset.peg is None:
+        found.append("peg: expected what this stablecoin is held to")
+    if asset.kind != "stablecoin" and asset.peg is not None:
+        found.append(f"peg: expected none for a {asset.kind}")
     if asset.kind in ("wrapped", "bridged") and asset.of is None:
         found.append(f"of: expected the asset that this {asset.kind} one stands for")
     if asset.kind in ("coin", "token", "fiat") and asset.of is not None:

@@ -27,8 +27,11 @@ def parse(text: str) -> dict[str, Category]:
     """Categories by name, in the order of the file; TableError lists every fault."""
     faults: list[str] = []
     found = tables.rows("", tables.parse(FILE, text), Category, faults)
-    faults += [f".{name}: cadence_s and cache_s must be above 0" for name, row in found.items()
-               if row.cadence_s <= 0 or row.cache_s <= 0]
+    faults += [
+        f".{name}: cadence_s and cache_s must be above 0"
+        for name, row in found.items()
+        if row.cadence_s <= 0 or row.cache_s <= 0
+    ]
     if faults:
         raise tables.TableError(FILE, faults)
     return found

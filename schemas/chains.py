@@ -47,8 +47,9 @@ class Chains(Mapping[str, Chain]):
         self._chains = chains
         self._evm = {chain.evm_id: chain.id for chain in chains.values() if chain.evm_id is not None}
         self._caip2 = {chain.caip2: chain.id for chain in chains.values()}
-        self._named = {(provider, name.lower()): chain.id
-                       for chain in chains.values() for provider, name in chain.aliases.items()}
+        self._named = {
+            (provider, name.lower()): chain.id for chain in chains.values() for provider, name in chain.aliases.items()
+        }
 
     def __getitem__(self, chain: str) -> Chain:
         return self._chains[chain]
@@ -75,9 +76,17 @@ def parse(text: str) -> Chains:
     """The chains that a text of chains.yaml holds; TableError lists every fault."""
     faults: list[str] = []
     table = tables.parse(FILE, text)
-    chains = {id_: Chain(id=id_, name=row.name, caip2=row.caip2, native=row.native, block_time_s=row.block_time_s,
-                         aliases=row.aliases)
-              for id_, row in tables.rows("chains", table.get("chains", {}), _Row, faults).items()}
+    chains = {
+        id_: Chain(
+            id=id_,
+            name=row.name,
+            caip2=row.caip2,
+            native=row.native,
+            block_time_s=row.block_time_s,
+            aliases=row.aliases,
+        )
+        for id_, row in tables.rows("chains", table.get("chains", {}), _Row, faults).items()
+    }
     owners: dict[tuple[str, str], str] = {}
     for chain in chains.values():
         if chain.block_time_s <= 0:

@@ -13,8 +13,16 @@ from schemas import categories, tables
 FILE = "metrics.yaml"
 
 Scale = Literal["rel", "abs", "cat", "set", "text"]
-Strategy = Literal["robust", "weighted_average", "majority_vote", "highest_confidence", "most_recent", "median",
-                   "outlier_removal", "source_priority"]
+Strategy = Literal[
+    "robust",
+    "weighted_average",
+    "majority_vote",
+    "highest_confidence",
+    "most_recent",
+    "median",
+    "outlier_removal",
+    "source_priority",
+]
 
 MONEY_UNITS = frozenset({"quote", "quote_per_base"})
 """Units that are counted in the quote asset of the event and so are converted with it."""
@@ -150,7 +158,9 @@ def parse(text: str) -> Catalogue:
             metric = _resolve(name, category, row, kinds[row.kind], paces[category])
             faults += [f"{where}: {fault}" for fault in _faults(metric, file.units)]
             if name in metrics:
-                faults.append(f"{where}: the name is taken by {metrics[name].category}; a metric belongs to one category")
+                faults.append(
+                    f"{where}: the name is taken by {metrics[name].category}; a metric belongs to one category"
+                )
             metrics[name] = metric
     faults += _alias_faults(metrics)
     if faults:
@@ -169,10 +179,18 @@ def _resolve(name: str, category: str, row: _Row, kind: Kind, pace: Pace) -> Spe
         return inherited if value is UNSET else value
 
     return Spec(
-        name=name, category=category, unit=row.unit, kind=row.kind, sentence=row.sentence, aliases=row.aliases,
-        scale=own(row.scale, kind.scale), tolerance=own(row.tolerance, kind.tolerance),
-        plausible=own(row.plausible, kind.plausible), strategy=own(row.strategy, kind.strategy),
-        min_sources=own(row.min_sources, kind.min_sources), window_ms=own(row.window_ms, pace.window_ms),
+        name=name,
+        category=category,
+        unit=row.unit,
+        kind=row.kind,
+        sentence=row.sentence,
+        aliases=row.aliases,
+        scale=own(row.scale, kind.scale),
+        tolerance=own(row.tolerance, kind.tolerance),
+        plausible=own(row.plausible, kind.plausible),
+        strategy=own(row.strategy, kind.strategy),
+        min_sources=own(row.min_sources, kind.min_sources),
+        window_ms=own(row.window_ms, pace.window_ms),
         freshness_ms=own(row.freshness_ms, pace.freshness_ms),
     )
 
@@ -192,7 +210,9 @@ def _faults(metric: Spec, units: Mapping[str, str]) -> list[str]:
             found.append("plausible: expected 0 or above for scale rel, whose error is a logarithm; write scale abs")
     else:
         if metric.unit not in _UNIT_OF_SCALE[metric.scale]:
-            found.append(f"unit: expected one of {sorted(_UNIT_OF_SCALE[metric.scale])} for scale {metric.scale}, got {metric.unit!r}")
+            found.append(
+                f"unit: expected one of {sorted(_UNIT_OF_SCALE[metric.scale])} for scale {metric.scale}, got {metric.unit!r}"
+            )
         if metric.plausible is not None:
             found.append("plausible: expected none, words have no range")
         if metric.strategy in _NUMBER_STRATEGIES:

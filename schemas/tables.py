@@ -32,7 +32,9 @@ class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[mi
         for key_node, value_node in node.value:
             key = self.construct_object(key_node, deep=True)
             if key in mapping:
-                twice.append(f"line {key_node.start_mark.line + 1}: {key!r}: expected once in its mapping, came twice; delete one")
+                twice.append(
+                    f"line {key_node.start_mark.line + 1}: {key!r}: expected once in its mapping, came twice; delete one"
+                )
             mapping[key] = self.construct_object(value_node, deep=True)
         if twice:
             raise _TwiceError(twice)

@@ -95,15 +95,19 @@ class Venue:
         self.formats = tuple(row.formats)
         own = {code: _coin(value) for code, value in row.codes.items()}
         gone = {*row.refused, *(code for code, coin in own.items() if coin is None)}
-        self._codes = {**{code: coin for code, coin in general.items() if code not in gone},
-                       **{code: coin for code, coin in own.items() if coin is not None}}
+        self._codes = {
+            **{code: coin for code, coin in general.items() if code not in gone},
+            **{code: coin for code, coin in own.items() if coin is not None},
+        }
         decided = gone | own.keys() | {row_.code for row_ in row.past}
         self._past: dict[str, list[Past]] = {}
         for then in (*row.past, *(p for p in past if p.code not in decided)):
             self._past.setdefault(then.code, []).append(then)
         for rows in self._past.values():
             rows.sort(key=lambda then: then.before_ms)
-        quotes = row.quotes or [code for code, coin in self._codes.items() if coin.units == 1.0 and known[coin.asset].quote]
+        quotes = row.quotes or [
+            code for code, coin in self._codes.items() if coin.units == 1.0 and known[coin.asset].quote
+        ]
         self.quotes = tuple(sorted(quotes, key=lambda code: (-len(code), code)))
         """Codes in which the venue states prices, longest first."""
         self._pairs: dict[str, Pair | None] = {}
@@ -215,24 +219,41 @@ def parse(text: str) -> Venues:
     major = {code: general[code] for code in file.major if code in general}
     faults += [f"major: {code}: expected a code that is decided above" for code in file.major if code not in general]
     rows = tables.rows("venues", file.venues, _Venue, faults)
-    for where, codes, past in (("", file.codes, file.past), *((f"venues.{n}.", r.codes, r.past) for n, r in rows.items())):
+    for where, codes, past in (
+        ("", file.codes, file.past),
+        *((f"venues.{n}.", r.codes, r.past) for n, r in rows.items()),
+    ):
         named = [(f"codes.{code}", coin.asset) for code, value in codes.items() if (coin := _coin(value)) is not None]
         named += [(f"past.{then.code}", then.asset) for then in past if then.asset is not None]
-        faults += [f"{where}{what}: expected an asset of {assets.FILE}, got {asset!r}" for what, asset in named if asset not in known]
+        faults += [
+            f"{where}{what}: expected an asset of {assets.FILE}, got {asset!r}"
+            for what, asset in named
+            if asset not in known
+        ]
         faults += [f"{where}codes.{code}: expected upper case" for code in codes if code != code.upper()]
     for name, row in rows.items():
         if not row.formats:
             faults.append(f"venues.{name}: formats: expected one or more")
         own = {**general, **row.codes}
-        faults += [f"venues.{name}: quotes: {code}: expected a code that is decided above" for code in row.quotes if code not in own]
-        faults += [f"venues.{name}: spelled: {asset}: expected a code of it, got {code!r}" for asset, code in row.spelled.items()
-                   if (found := _coin(own.get(code))) is None or found.asset != asset]
+        faults += [
+            f"venues.{name}: quotes: {code}: expected a code that is decided above"
+            for code in row.quotes
+            if code not in own
+        ]
+        faults += [
+            f"venues.{name}: spelled: {asset}: expected a code of it, got {code!r}"
+            for asset, code in row.spelled.items()
+            if (found := _coin(own.get(code))) is None or found.asset != asset
+        ]
         faults += [f"venues.{name}: {code}: refused and a code at once" for code in row.codes if code in row.refused]
     if faults:
         raise tables.TableError(FILE, faults)
     trusted: dict[str, Mapping[str, Coin]] = {"all": general, "major": major}
     return Venues(
-        {name: Venue(name, row, trusted[row.trust], file.past if row.trust == "all" else ()) for name, row in rows.items()},
+        {
+            name: Venue(name, row, trusted[row.trust], file.past if row.trust == "all" else ())
+            for name, row in rows.items()
+        },
         Venue("", _UNLISTED, major, ()),
     )
 
@@ -262,7 +283,9 @@ def _general(file: _File, known: assets.Assets, faults: list[str]) -> dict[str, 
             faults.append(f"shared: {symbol}: expected a decision, {', '.join(ids)} have it")
     for symbol, asset in file.shared.items():
         if symbol not in known.by_symbol or (asset is not None and asset not in known.by_symbol[symbol]):
-            faults.append(f"shared: {symbol}: expected one of {', '.join(known.by_symbol.get(symbol, ('no asset',)))}, got {asset!r}")
+            faults.append(
+                f"shared: {symbol}: expected one of {', '.join(known.by_symbol.get(symbol, ('no asset',)))}, got {asset!r}"
+            )
         elif asset is not None:
             general[symbol] = Coin(asset)
     for code, value in file.codes.items():
@@ -290,4 +313,4 @@ def _between(symbol: str, prefix: str, suffix: str) -> str | None:
     for came, expected in zip(symbol[end:], suffix, strict=True):
         if came != expected and not (expected == "#" and came.isdecimal()):
             return None
-    return symbol[len(prefix):end]
+    return symbol[len(prefix) : end]
