@@ -6,35 +6,47 @@ from collections.abc import Collection, Iterator, Mapping
 from itertools import product
 from typing import Final
 
+from services.collector.listing import Listing
 from services.collector.map.identity import Identity
 from services.collector.plan import Job, batches, period_ms
 from services.collector.registry.model import Channel, Endpoint, Pages, Param, Provider
 
+CRYPTO: Final = frozenset({"coin", "token", "stablecoin", "wrapped", "bridged"})
+PAIRED: Final = 20
+"""So many of the first assets are asked for as pairs by default; others join by demand."""
+QUOTES: Final = ("tether", "usd", "usd-coin", "euro")
+"""Quote sides that venues list most; what a venue does not list is learnt and left out (listing.py)."""
 SINGLES_MAX: Final = 60
 """Requests that one endpoint without batches may need per round: more would only fill the queue of its budget."""
 
 
 def jobs(
-    provider: Provider, wanted: Collection[str], identity: Identity, cadence_s: Mapping[str, int]
+    provider: Provider,
+    wanted: Collection[str],
+    identity: Identity,
+    cadence_s: Mapping[str, int],
+    listing: Listing,
+    now_ms: int,
 ) -> Iterator[Job]:
     """Jobs of every endpoint that is polled. `wanted` holds entities; `cadence_s` is by category."""
     for name, endpoint in provider.endpoints.items():
         if not endpoint.live:
             continue
         period = period_ms(endpoint.every_s, cadence_s[provider.home], endpoint.floor_s)
-        for number, (params, batch) in enumerate(_questions(provider, endpoint, wanted, identity)):
-            if batch and endpoint.batch is not None:
-                key, values = f"{provider.id}|{name}|{number}", params
-            else:
-                key = "|".join((provider.id, name, *(f"{k}={v}" for k, v in sorted(params.items()))))
-                values = params
+        spelled = {
+            param: listing.known(provider.id, values, now_ms)
+            for param, values in spell(provider, endpoint.params, wanted, identity).items()
+        }
+        for number, (params, batch) in enumerate(_questions(endpoint, spelled)):
+            words = [f"{param}={value}" for param, value in sorted(params.items())]
+            key = "|".join((provider.id, name, *([str(number)] if batch else words)))
             yield Job(
                 key=key,
                 provider=provider.id,
                 endpoint=name,
                 category=provider.home,
                 period_ms=period,
-                params=values,
+                params=params,
                 batch=batch,
             )
 
@@ -51,21 +63,57 @@ def spell(
 
 
 def subscriptions(
-    provider: Provider, channel: Channel, wanted: Collection[str], identity: Identity
+    provider: Provider,
+    channel: Channel,
+    wanted: Collection[str],
+    identity: Identity,
+    listing: Listing,
+    now_ms: int,
 ) -> list[dict[str, tuple[str, ...]]]:
-    """Parameter values of a channel, one dict for each connection; [{}] for a channel without any."""
-    spelled = spell(provider, channel.params, wanted, identity)
+    """Parameter values of a channel, one dict for each connection; [{}] for a channel without any, [] when nothing fits."""
+    spelled = {
+        name: listing.known(provider.id, values, now_ms)
+        for name, values in spell(provider, channel.params, wanted, identity).items()
+    }
+    fixed: dict[str, tuple[str, ...]] = {name: (str(value),) for name, value in channel.params.items() if not isinstance(value, Param)}
+    fixed |= {
+        name: (str(value.default),)
+        for name, value in channel.params.items()
+        if isinstance(value, Param) and name not in spelled and value.default is not None
+    }
     if not spelled:
-        return [{}]
+        return [fixed]
     name = max(spelled, key=lambda one: len(spelled[one]))
     rest = {other: values[:1] for other, values in spelled.items() if other != name}
-    return [{name: part, **rest} for part in batches(spelled[name], channel.max)]
+    return [{**fixed, **rest, name: part} for part in batches(spelled[name], channel.max)]
+
+
+def base_interests(identity: Identity, count: int) -> frozenset[str]:
+    """What is always wanted: the first `count` assets of the table, their usual pairs, every chain, the whole market."""
+    crypto = [name for name, row in identity.assets.items() if row.kind in CRYPTO][:count]
+    majors = [name for name in crypto if identity.assets[name].kind != "stablecoin"][:PAIRED]
+    pairs = {f"{kind}:{base}/{quote}" for base in majors for quote in QUOTES for kind in ("pair", "perp")}
+    return frozenset({f"asset:{name}" for name in crypto} | pairs | {f"chain:{name}" for name in identity.chains})
+
+
+def named(params: Mapping[str, object]) -> list[str]:
+    """Parameters that stand for something of ours and have no value of their own."""
+    return [
+        name
+        for name, param in params.items()
+        if isinstance(param, Param) and param.stands_for in _SPELL and not param.values and param.required
+    ]
+
+
+def kinds(params: Mapping[str, object]) -> list[str]:
+    """What the named parameters stand for, once each."""
+    found = (params[name] for name in named(params))
+    return sorted({param.stands_for for param in found if isinstance(param, Param)})
 
 
 def _questions(
-    provider: Provider, endpoint: Endpoint, wanted: Collection[str], identity: Identity
+    endpoint: Endpoint, spelled: dict[str, tuple[str, ...]]
 ) -> Iterator[tuple[dict[str, str], tuple[str, ...]]]:
-    spelled = spell(provider, endpoint.params, wanted, identity)
     for name in [name for name, values in spelled.items() if not values]:
         param = endpoint.params[name]
         if isinstance(param, Param) and param.required and param.default is None:

@@ -41,18 +41,11 @@ class Fetch(Protocol):
         """Fetch now."""
 
 
-class Everything:
-    """The leases of a process that works alone."""
-
-    def owns(self, category: str, shard: str) -> bool:
-        """Always: nobody else polls."""
-        return True
-
-
 class Leases:
     """Shards held by this member of the group."""
 
-    def __init__(self, partitions: dict[str, int], changed: Callable[[], None]) -> None:
+    def __init__(self, partitions: dict[str, int], changed: Callable[[Leases], None]) -> None:
+        """`changed` is called with these leases after each change."""
         self._partitions = partitions
         self._changed = changed
         self._held: dict[str, frozenset[int]] = {category: frozenset() for category in partitions}
@@ -71,7 +64,7 @@ class Leases:
         fresh = {category: held.get(category, frozenset()) for category in self._partitions}
         if fresh != self._held:
             self._held = fresh
-            self._changed()
+            self._changed(self)
 
 
 class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]
@@ -171,7 +164,7 @@ async def follower(
     settings: CommonSettings,
     categories: Sequence[str],
     session_ms: int,
-    changed: Callable[[], None],
+    changed: Callable[[Leases], None],
     fetch: Fetch,
     count: Callable[..., None],
 ) -> AsyncIterator[Follower]:

@@ -96,9 +96,7 @@ class Poller:
         if refusal is not None:
             return self._skip(question, refusal)
         try:
-            call = request.compose(
-                line.provider, line.name, question.values, _now_ms(), self._base(line)
-            )
+            call = request.compose(line.provider, line.name, question.values, _now_ms(), self._base(line))
         except DefinitionError as error:
             line.breaker.release()
             return self._skip(question, "bad_parameters", str(error))
@@ -194,7 +192,9 @@ class Poller:
             await self._store.slow(line.buckets, now_ms)
         elif outcome.name == "QUOTA_EXHAUSTED":
             resets = [one.reset_ms for one in readings if one.reset_ms]
-            await self._store.block(line.buckets[-1:], now_ms + (told_ms or max(resets, default=QUOTA_PAUSE_MS)), now_ms)
+            await self._store.block(
+                line.buckets[-1:], now_ms + (told_ms or max(resets, default=QUOTA_PAUSE_MS)), now_ms
+            )
         elif outcome.ok and line.slowed:
             await self._store.quicken(line.buckets, now_ms)
         if told_ms is not None and not outcome.ok:
@@ -202,7 +202,13 @@ class Poller:
         return None if told_ms is None else told_ms / 1000
 
     def _say(
-        self, question: Question, call: Call, reply: Reply | Failure, outcome: Outcome, mapped: Mapped | None, number: int
+        self,
+        question: Question,
+        call: Call,
+        reply: Reply | Failure,
+        outcome: Outcome,
+        mapped: Mapped | None,
+        number: int,
     ) -> None:
         line = question.line
         events = mapped.events if mapped is not None else []

@@ -199,6 +199,7 @@ class _Inflate:
     def __init__(self, encoding: str, cap_bytes: int) -> None:
         self._cap = cap_bytes
         self._out = bytearray()
+        self._fed = False
         match encoding.strip().lower():
             case "" | "identity":
                 self._unpack = None
@@ -211,6 +212,7 @@ class _Inflate:
         self._raw_deflate = encoding.strip().lower() == "deflate"
 
     def feed(self, chunk: bytes) -> None:
+        self._fed = True
         if self._unpack is None:
             self._out += chunk
         else:
@@ -230,9 +232,9 @@ class _Inflate:
             raise _Refused("MALFORMED", "the body could not be decompressed", bytes(self._out[: 64 * 1024])) from None
 
     def finish(self) -> bytes:
-        if self._unpack is not None:
+        if self._unpack is not None and self._fed:
             self._out += self._inflate(b"")
-            if self._out and not self._unpack.eof:
+            if not self._unpack.eof:
                 raise _Refused("MALFORMED", "the compressed body ends too early", bytes(self._out[: 64 * 1024]))
         return bytes(self._out)
 

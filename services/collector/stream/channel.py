@@ -64,7 +64,14 @@ ENDS: Final[tuple[tuple[type[BaseException], str, str], ...]] = (
     (OSError, "NETWORK", "connect"),
 )
 """Foreign exception -> class of our taxonomy and why the connection ended, most special first."""
-STATUS_CLASS: Final = {401: "AUTH", 403: "AUTH", 404: "NOT_FOUND", 418: "RATE_LIMITED", 429: "RATE_LIMITED", 451: "FORBIDDEN_REGION"}
+STATUS_CLASS: Final = {
+    401: "AUTH",
+    403: "AUTH",
+    404: "NOT_FOUND",
+    418: "RATE_LIMITED",
+    429: "RATE_LIMITED",
+    451: "FORBIDDEN_REGION",
+}
 
 
 class Ended(Exception):
@@ -135,6 +142,8 @@ class Channel:
         self._tally = Tally()
         self._acks = 0
         self._outgoing: list[str] = []
+        self._singly = False
+        """True once a subscription was refused: then each value is asked for by itself."""
         self._resyncs: dict[str, asyncio.Task[None]] = {}
         self._messages = metrics.child("socket_messages_total", provider=provider.id)
 
@@ -148,7 +157,8 @@ class Channel:
             self._metrics.inc("socket_reconnects_total", provider=self._provider.id, reason=reason)
             self._report(outcome, started_ms, f"{reason}: {detail}" if detail else reason)
             log.info(
-                "socket ended", extra={"socket": self._socket.key, "reason": reason, "detail": detail, "failures": failures}
+                "socket ended",
+                extra={"socket": self._socket.key, "reason": reason, "detail": detail, "failures": failures},
             )
             if reason != "renewed":
                 await asyncio.sleep(SOCKETS.wait_s(failures, self._draw()))
@@ -197,7 +207,7 @@ class Channel:
             group.create_task(self._listen(ws), name="listen")
 
     async def _subscribe(self, ws: ClientConnection) -> None:
-        texts = dialects.subscribe(self._stream, self._socket, _now_ms())
+        texts = dialects.subscribe(self._stream, self._socket, _now_ms(), self._singly)
         for text in texts:
             await ws.send(text)
         ack = self._stream.ack
@@ -280,6 +290,9 @@ class Channel:
             case "refused" | "error":
                 self._report("UNSUPPORTED", received_ms, f"{heard.kind}: {heard.detail or heard.message or ''}")
                 self._bury(frame, received_ms, heard.kind.upper(), heard.detail)
+                if heard.kind == "refused" and not self._singly:
+                    self._singly = True
+                    raise Ended("refused", "UNSUPPORTED", heard.detail or "")
             case "unknown":
                 self._bury(frame, received_ms, "UNKNOWN_MESSAGE", None)
 

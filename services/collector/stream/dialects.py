@@ -48,11 +48,11 @@ def address(stream: Stream, socket: Socket, base: str | None = None) -> str:
     return fill(base or stream.url, values, strict=False)
 
 
-def subscribe(stream: Stream, socket: Socket, now_ms: int) -> list[str]:
-    """Texts to send after connecting, in order."""
+def subscribe(stream: Stream, socket: Socket, now_ms: int, singly: bool = False) -> list[str]:
+    """Texts to send after connecting, in order; `singly`: one for each value, so that a refusal costs only one."""
     return [
         text
-        for number, (channel, values) in enumerate(_each(stream, socket), start=1)
+        for number, (channel, values) in enumerate(_each(stream, socket, singly), start=1)
         for text in _say(channel.subscribe, values, now_ms, number)
     ]
 
@@ -88,10 +88,10 @@ def token_address(stream: Stream, answer: Any) -> str | None:
     return url + ("&" if "?" in url else "?") + "&".join(query) if query else url
 
 
-def _each(stream: Stream, socket: Socket) -> Iterator[tuple[Channel, Values]]:
+def _each(stream: Stream, socket: Socket, singly: bool) -> Iterator[tuple[Channel, Values]]:
     for name, params in socket.channels.items():
         channel = stream.channels[name]
-        for values in _parts(params, 1 if channel.per == "each" else MESSAGE_VALUES_MAX):
+        for values in _parts(params, 1 if singly or channel.per == "each" else MESSAGE_VALUES_MAX):
             yield channel, values
 
 

@@ -85,7 +85,9 @@ class Tops:
         category, *names = says
         metrics: dict[str, Value] = {
             name: value
-            for name, value in zip(names, (book.top.bid, book.top.ask, book.top.bid_size, book.top.ask_size), strict=True)
+            for name, value in zip(
+                names, (book.top.bid, book.top.ask, book.top.bid_size, book.top.ask_size), strict=True
+            )
             if name is not None and value is not None
         }
         if not metrics:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -21,10 +21,18 @@ class Secrets(Protocol):
 
 
 class Sources:
-    """File `<folder>/<reference>` first, else PARALLAX_SECRET_<REFERENCE>; each value is told to the redactor before use."""
+    """File `<folder>/<reference, / as __>` first, else PARALLAX_SECRET_<REFERENCE>; each value is told to the redactor before use."""
 
-    def __init__(self, redactor: Redactor, folder: str | None = None, environ: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        redactor: Redactor,
+        folder: str | None = None,
+        environ: Mapping[str, str] | None = None,
+        hide: Callable[[str], None] = lambda value: None,
+    ) -> None:
+        """`hide` is told every value too, so that log lines are redacted."""
         self._redactor = redactor
+        self._hide = hide
         self._folder = Path(folder) if folder else None
         self._environ = os.environ if environ is None else environ
         self._told: set[str] = set()
@@ -33,14 +41,15 @@ class Sources:
         value = self._from_file(reference) or self._environ.get(VARIABLE + _upper(reference)) or None
         if value is not None and value not in self._told:
             self._redactor.add(value)
+            self._hide(value)
             self._told.add(value)
         return value
 
     def _from_file(self, reference: str) -> str | None:
-        if self._folder is None or "/" in reference or reference.startswith("."):
+        if self._folder is None or reference.startswith("."):
             return None
         try:
-            return (self._folder / reference).read_text().strip() or None
+            return (self._folder / reference.replace("/", "__")).read_text().strip() or None
         except OSError:
             return None
 
