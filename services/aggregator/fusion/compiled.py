@@ -50,14 +50,14 @@ class Kernels:
         vector, table = float64[::1], float64[:, ::1]
         pairs = float32[:, ::1]
         at_time = njit(float64(table, int64, float64, float64, float64), cache=True)(learning.at_time)
-        apart = njit(float64(int64, int64, vector, table, table, table), cache=True)(learning.apart)
+        middle_of = njit(float64(int64, int64, vector, table, table, table, float64, boolean), cache=True)(learning.middle_of)
         answer = njit(
             void(int64, vector, table, vector, vector, table, table, pairs, float64, boolean, float64, float64, float64),
             cache=True,
         )(kernel.answer)
         learn = njit(
             void(int64, vector, table, vector, vector, table, table, int16[:, :, ::1], table, pairs, float64), cache=True
-        )(_with(learning.learn, at_time=at_time, apart=apart))
+        )(_with(learning.learn, at_time=at_time, middle_of=middle_of))
         advance = njit(void(int64[::1], int64, table, vector), cache=True)(learning.advance)
         advance_pairs = njit(void(pairs, int64), cache=True)(learning.advance_pairs)
         advance_pairs(np.zeros((1, 1), np.float32), 0)

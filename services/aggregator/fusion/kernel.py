@@ -190,7 +190,8 @@ def answer(n: int, window: Array, work: Array, result: Array, head: Array, slots
             work[RESP, i] = r
             top += work[VOICES, i] * r / work[VARIANCE, i] * work[Y, i]
             bottom += work[VOICES, i] * r / work[VARIANCE, i]
-        centre = top / bottom
+        if bottom > 0.0:
+            centre = top / bottom
     # 4. Event-time pass: oldest first, so that what all old statements miss is not counted as agreement.
     for a in range(1, used):
         moved = work[ORDER, a]
@@ -348,6 +349,19 @@ def answer(n: int, window: Array, work: Array, result: Array, head: Array, slots
             if kept == 0 or stated > highest_used:
                 highest_used = stated
             kept += 1
+    if kept == 0:
+        # The belief lies between all statements; the answer is the nearest one, with what is believed of it.
+        nearest_i = int(work[ORDER, 0])
+        for a in range(1, used):
+            i = int(work[ORDER, a])
+            if abs(work[Y, i] - value) < abs(work[Y, nearest_i] - value):
+                nearest_i = i
+        value = work[Y, nearest_i] - drift * (as_of - work[TAU, nearest_i])
+        confidence = first_weight * 0.5 * (math.erf((value + 1.0 - mean) / sd / SQRT_2)
+                                           - math.erf((value - 1.0 - mean) / sd / SQRT_2))
+        work[CODE, nearest_i] = USED
+        work[SHARE, nearest_i] = 1.0
+        kept = 1
     shares = 0.0
     for a in range(used):
         shares += work[SHARE, int(work[ORDER, a])]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 # One key and metric: HEAD, a float64 vector.
 (MEAN, VAR, AT, COUNT, VOL, DRIFT, SLOW_A, SLOW_B, SLOW_D, FAST_A, FAST_D, MOVE_A, MOVE_D, LONG_A, LONG_D, INFL_A, INFL_B, UNIT, SAMPLES,
- FRONT, METRIC, APART, HEAD) = range(23)
+ FRONT, METRIC, APART, RATE, AUTO_A, AUTO_B, HEAD) = range(26)
 
 # One source within a key and metric: SLOTS, float64 (capacity, SLOT).
 ROW, PID, GID, SEEN, LAST_VALUE, FIRST_MS, LAST_MS, OFF, SLOT = range(9)

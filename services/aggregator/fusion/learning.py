@@ -9,15 +9,17 @@ import math
 
 from services.aggregator.fusion.kernel import Array
 from services.aggregator.fusion.layout import (
-    APART, AT, COUNT, DRIFT, FAST_A, FAST_D, FIRST_MS, FRESH, FRONT, GAIN, INFL_A, INFL_B, KNOWN, LAG, LAST_MS, LAST_VALUE, LONG_A, LONG_D, MEAN,
-    METRIC, METRIC_UNIT, MOVE_A, MOVE_D, N_ERR, N_IN, N_LAG, OFF, ORDER, PAIRS, PATH, PID, PROFILE, R_CHI, R_DOF, R_MEAN, R_SURE, R_VAR, RESID, RESP, RIGHT, RING, RING_AGE, RING_ERROR, ROW, S2, S2_CEIL, S2_FLOOR, S2_START, SAMPLES, SECOND, SEEN, SHARE, SHIFTS, SLOW_A,
+    APART, AT, AUTO_A, AUTO_B, COUNT, DRIFT, FAST_A, FAST_D, FIRST_MS, FRESH, FRONT, GAIN, INFL_A, INFL_B, KNOWN, LAG, LAST_MS, LAST_VALUE, LONG_A, LONG_D, MEAN,
+    METRIC, METRIC_UNIT, MOVE_A, MOVE_D, N_ERR, N_IN, N_LAG, NOISE, OFF, ORDER, PAIRS, PATH, PID, PROFILE, RATE, R_CHI, R_DOF, R_MEAN, R_SURE, R_VAR, RESID, RESP, RIGHT, RING, RING_AGE, RING_ERROR, ROW, S2, S2_CEIL, S2_FLOOR, S2_START, SAMPLES, SECOND, SEEN, SHARE, SHIFTS, SLOW_A,
     SLOW_B, SLOW_D, SUM_ERR, SUM_IN, SURPRISE, TAU, UNIT, VAR, VOICE, VOICES, VOL, Y, ZERO_SHIFT,
 )
 
 SAMPLE_MS = 4000.0
 """Shortest time between two samples of the path; longer when windows are further apart."""
 SLOW_KEEP, FAST_KEEP, MOVE_KEEP, INFLATION_KEEP = 0.98, 0.75, 0.8, 0.99
-OFF_GAIN = 0.1
+AUTO_KEEP, TREND_FROM, TREND_OVER = 0.85, 0.4, 0.25
+"""Autocorrelation of moves from which, and over which, a trend is believed."""
+OFF_GAIN, MAD_TO_SIGMA = 0.1, 1.4826
 SOURCE_KEEP, RIGHT_KEEP, PROFILE_KEEP, PAIR_KEEP = 0.98, 0.995, 0.985, 0.995
 LONG, LONG_KEEP = 10, 0.99
 """Samples over which the long volatility is taken."""
@@ -32,6 +34,8 @@ ERR_PRIOR = 6.0
 """Windows that the starting variance of a source is worth."""
 FRONT_SHARE = 0.15
 """The front of the pack: this quantile of lags, by voices."""
+FRONT_VOICES = 1.5
+"""and more than one voice, always."""
 
 
 def at_time(path: Array, samples: int, now: float, mean: float, t: float) -> float:
@@ -50,35 +54,33 @@ def at_time(path: Array, samples: int, now: float, mean: float, t: float) -> flo
     return later
 
 
-def apart(used: int, n: int, window: Array, work: Array, slots: Array, sources: Array) -> float:
-    """Variance of the lasting offsets between sources: of their middle, not of their tails, by voices and precision."""
-    middle = 0.0
-    for sweep in range(2):
-        total = 0.0
+def middle_of(used: int, n: int, window: Array, work: Array, slots: Array, sources: Array, origin: float, distance: bool
+              ) -> float:
+    """Median of the sources' lasting offsets (or of their distance from `origin`), by voices and precision."""
+    total = 0.0
+    for a in range(used):
+        i = int(work[ORDER, a])
+        slot = int(window[3 * n + i])
+        row = int(slots[slot, ROW])
+        work[SECOND, i] = work[VOICES, i] * (work[RESP, i] + 0.01) / max(sources[row, S2], S2_START)
+        work[GAIN, i] = abs(slots[slot, OFF] - origin) if distance else slots[slot, OFF]
+        total += work[SECOND, i]
+    below = 0.0
+    last = -1e300
+    while below < 0.5 * total:
+        nearest = 1e300
         for a in range(used):
             i = int(work[ORDER, a])
-            slot = int(window[3 * n + i])
-            row = int(slots[slot, ROW])
-            work[SECOND, i] = work[VOICES, i] * (work[RESP, i] + 0.01) / max(sources[row, S2], S2_START)
-            work[GAIN, i] = slots[slot, OFF] if sweep == 0 else abs(slots[slot, OFF] - middle)
-            total += work[SECOND, i]
-        below = 0.0
-        last = -1e300
-        while below < 0.5 * total:
-            nearest = 1e300
-            for a in range(used):
-                i = int(work[ORDER, a])
-                if work[GAIN, i] > last and work[GAIN, i] < nearest:
-                    nearest = work[GAIN, i]
-            if nearest == 1e300:
-                break
-            for a in range(used):
-                i = int(work[ORDER, a])
-                if work[GAIN, i] == nearest:
-                    below += work[SECOND, i]
-            last = nearest
-        middle = last
-    return (1.4826 * middle) ** 2 if used > 2 else 0.0
+            if work[GAIN, i] > last and work[GAIN, i] < nearest:
+                nearest = work[GAIN, i]
+        if nearest == 1e300:
+            break
+        for a in range(used):
+            i = int(work[ORDER, a])
+            if work[GAIN, i] == nearest:
+                below += work[SECOND, i]
+        last = nearest
+    return last
 
 
 def learn(n: int, window: Array, work: Array, result: Array, head: Array, path: Array, slots: Array, ring: Array,
@@ -114,28 +116,37 @@ def learn(n: int, window: Array, work: Array, result: Array, head: Array, path: 
             head[UNIT] = sources[metric, METRIC_UNIT]
             head[SLOW_D] = 4.0 * elapsed
             head[SLOW_A] = vol * head[SLOW_D]
-        head[SLOW_A] = SLOW_KEEP * head[SLOW_A] + teach * min(surprise * surprise, 12.0 * (measured + vol * elapsed))
+        # A jump counts as a jump, not as volatility to come: it is cut against the volatility before it.
+        usual = max(head[SLOW_A] - 0.7 * head[SLOW_B], 0.05 * head[SLOW_A]) / head[SLOW_D]
+        head[SLOW_A] = SLOW_KEEP * head[SLOW_A] + teach * min(surprise * surprise, 12.0 * (measured + usual * elapsed))
         head[SLOW_B] = SLOW_KEEP * head[SLOW_B] + teach * measured
         head[SLOW_D] = SLOW_KEEP * head[SLOW_D] + teach * elapsed
         slow = max(head[SLOW_A] - 0.7 * head[SLOW_B], 0.05 * head[SLOW_A]) / head[SLOW_D]
         head[FAST_A] = FAST_KEEP * head[FAST_A] + teach * max(
             min(surprise * surprise, 100.0 * (measured + vol * elapsed)) - measured, 0.0)
         head[FAST_D] = FAST_KEEP * head[FAST_D] + teach * elapsed
+        # A trend shows in moves that resemble the ones before them; neither a walk nor a jump does that.
+        rate = moved / elapsed
+        head[AUTO_A] = AUTO_KEEP * head[AUTO_A] + rate * head[RATE]
+        head[AUTO_B] = AUTO_KEEP * head[AUTO_B] + rate * rate
+        head[RATE] = rate
+        head[MOVE_A] = MOVE_KEEP * head[MOVE_A] + moved
+        head[MOVE_D] = MOVE_KEEP * head[MOVE_D] + elapsed
+        trend = 0.0
+        if count > 8.0 and head[AUTO_B] > 0.0:
+            trend = min(max((head[AUTO_A] / head[AUTO_B] - TREND_FROM) / TREND_OVER, 0.0), 1.0)
+        head[DRIFT] = trend * head[MOVE_A] / head[MOVE_D]
         # Sources of many lags average to a path that hardly moves from window to window, but it moves in the long run.
         if head[SAMPLES] > LONG:
             far = at_time(path, int(head[SAMPLES]), as_of, mean, path[LONG - 1, 0])
             span = as_of - path[LONG - 1, 0]
-            step = mean - far - drift * span
-            head[LONG_A] = LONG_KEEP * head[LONG_A] + teach * min(step * step, 9.0 * span * (vol + head[LONG_A] / max(head[LONG_D], span)))
-            head[LONG_D] = LONG_KEEP * head[LONG_D] + teach * span
+            step = mean - far
+            calm = teach * (1.0 - trend)
+            head[LONG_A] = (1.0 - (1.0 - LONG_KEEP) * calm) * head[LONG_A] + calm * min(
+                step * step, 6.0 * span * max(usual, head[LONG_A] / max(head[LONG_D], span)))
+            head[LONG_D] = (1.0 - (1.0 - LONG_KEEP) * calm) * head[LONG_D] + calm * span
         head[VOL] = max(slow, 0.5 * head[FAST_A] / max(head[FAST_D], 3.0 * elapsed),
                         0.8 * head[LONG_A] / max(head[LONG_D], 1.0))
-        head[MOVE_A] = MOVE_KEEP * head[MOVE_A] + moved
-        head[MOVE_D] = MOVE_KEEP * head[MOVE_D] + elapsed
-        velocity = head[MOVE_A] / head[MOVE_D]
-        noise = 0.11 * (slow + measured / elapsed) / elapsed
-        if count > 8.0 and velocity != 0.0:
-            head[DRIFT] = velocity * max(0.0, 1.0 - 8.0 * noise / (velocity * velocity))
         head[INFL_A] = min(max(INFLATION_KEEP * (head[INFL_A] - 20.0) + teach * result[R_CHI] + 20.0, 10.0), 1e6)
         head[INFL_B] = INFLATION_KEEP * (head[INFL_B] - 20.0) + teach * result[R_DOF] + 20.0
         head[INFL_A] = min(max(head[INFL_A], 0.5 * head[INFL_B]), 4.0 * head[INFL_B])
@@ -153,8 +164,7 @@ def learn(n: int, window: Array, work: Array, result: Array, head: Array, path: 
         error = stated - at_time(path, samples, as_of, mean, tau)
         work[RESID, i] = error
         scale = max(sources[row, S2], S2_FLOOR) * inflation + var + 0.3 * vol * unit
-        u = min(max(error / math.sqrt(scale), -5.0), 5.0)
-        work[SURPRISE, i] = math.copysign(max(abs(u) - SMALL, 0.0), u)
+        work[NOISE, i] = math.sqrt(scale)
         r = work[RESP, i]
         weight = teach * (1.0 if work[FRESH, i] > 0.0 else 0.25)
         own = min(work[SHARE, i], 0.8)
@@ -184,7 +194,15 @@ def learn(n: int, window: Array, work: Array, result: Array, head: Array, path: 
                         said = float(ring[slot, back, 0]) / RING_ERROR + at_time(path, samples, as_of, mean, then)
                         off = said - at_time(path, samples, as_of, mean, then + lag - shift * unit)
                 sources[row, PROFILE + k] = PROFILE_KEEP * sources[row, PROFILE + k] + weight * min(off * off, cap)
-    head[APART] = apart(used, n, window, work, slots, sources)
+    middle = middle_of(used, n, window, work, slots, sources, 0.0, False)
+    spread = middle_of(used, n, window, work, slots, sources, middle, True)
+    head[APART] = (MAD_TO_SIGMA * spread) ** 2 if used > 2 else 0.0
+    for a in range(used):
+        # Wrong, for pairs: fast errors against our answer, slow ones against the middle source, which a slow lie of a
+        # minority cannot move.
+        i = int(work[ORDER, a])
+        u = (work[RESID, i] - middle) / work[NOISE, i]
+        work[SURPRISE, i] = math.copysign(max(min(abs(u), 5.0) - SMALL, 0.0), u)
     # Pairs: given how large two errors are, do they point the same way? Small errors prove nothing.
     if used >= 4:
         common = 0.0
@@ -312,7 +330,7 @@ def advance(rows: Array, metric: int, sources: Array, scratch: Array) -> None:
     front = 0.0
     passed = 0.0
     previous = -1e18
-    while passed < FRONT_SHARE * total:
+    while passed < max(FRONT_SHARE * total, FRONT_VOICES):
         nearest = 1e18
         for a in range(len(rows)):
             lag = sources[int(rows[a]), LAG]
