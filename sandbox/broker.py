@@ -160,7 +160,8 @@ class Broker:
         return "".join(f"{key}={value}\n" for key, value in rows.items())
 
     def _format(self) -> None:
-        cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        # A first byte of ours: an id that begins with "-" would be taken for an option.
+        cluster = urlsafe_b64encode(b"P" + uuid.uuid4().bytes[1:]).decode().rstrip("=")
         command = self._java(
             "kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(self.folder / "kraft.properties")
         )

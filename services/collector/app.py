@@ -16,6 +16,8 @@ from contextlib import AsyncExitStack
 from typing import Final
 
 import redis.asyncio
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 
 from schemas import categories
 from schemas.events import Definition
@@ -274,7 +276,8 @@ def summaries(providers: Sequence[Provider], definitions: Registry, where: Upstr
 async def _store(own: CollectorSettings, stack: AsyncExitStack) -> Store:
     if own.redis is None:
         return MemoryStore()
-    client = redis.asyncio.Redis.from_url(own.redis)
+    # No retries inside the client: admission falls back to its own counters at once and looks again later.
+    client = redis.asyncio.Redis.from_url(own.redis, retry=Retry(NoBackoff(), 0))
     stack.push_async_callback(client.aclose)
     return FallbackStore(RedisStore(client, own.topic_prefix))
 

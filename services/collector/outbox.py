@@ -107,9 +107,10 @@ class Outbox:
     async def open(self, names: Sequence[str]) -> None:
         """Connect and learn the partition counts of these topics; MachineError without a broker or a topic."""
         self._producer = await self._open.enter_async_context(kafka.producer(self._settings))
+        metadata = await self._producer.client.fetch_all_metadata()
         for name in names:
             full = topics.name(name, self._settings.topic_prefix)
-            found = await self._producer.partitions_for(full)
+            found = metadata.partitions_for_topic(full)
             if not found:
                 raise MachineError(f"topic {full}", "a topic on the broker", "none", "run: parallax topics apply")
             self._names[name], self._counts[name] = full, len(found)

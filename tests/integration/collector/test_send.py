@@ -35,7 +35,12 @@ async def test_a_plain_answer_comes_whole_with_lower_case_headers() -> None:
     async with loopback.http(always(200, b'{"a":1}', {"ETag": '"v1"', "X-Thing": "7"})) as server:
         answer = await ask(server.url + "/path?q=1")
     assert isinstance(answer, Reply)
-    assert (answer.status, answer.body, answer.headers["etag"], answer.headers["x-thing"]) == (200, b'{"a":1}', '"v1"', "7")
+    assert (answer.status, answer.body, answer.headers["etag"], answer.headers["x-thing"]) == (
+        200,
+        b'{"a":1}',
+        '"v1"',
+        "7",
+    )
     assert answer.http_version == "HTTP/1.1"
     assert answer.started_ms <= answer.received_ms
     assert (server.asked[0].path, server.asked[0].headers["user-agent"]) == ("/path?q=1", USER_AGENT)
@@ -82,10 +87,10 @@ async def test_packed_bodies_are_unpacked(encoding: str, packed: bytes) -> None:
 
 async def test_chunked_bodies_are_joined() -> None:
     async def chunks(asked: Asked, writer: asyncio.StreamWriter) -> None:
-        writer.write(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\n{\"a\r\n")
+        writer.write(b'HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\n{"a\r\n')
         await writer.drain()
         await asyncio.sleep(0.01)
-        writer.write(b"4\r\n\":1}\r\n0\r\n\r\n")
+        writer.write(b'4\r\n":1}\r\n0\r\n\r\n')
 
     async with loopback.http(chunks) as server:
         answer = await ask(server.url)
@@ -167,7 +172,11 @@ async def test_a_server_that_hangs_up_or_talks_nonsense_is_a_network_fault() -> 
 
     for behaviour in (hang_up, nonsense):
         async with loopback.http(behaviour) as server:
-            assert failed(await ask(server.url)) == ("NETWORK", "the server broke the protocol (RemoteProtocolError)", None)
+            assert failed(await ask(server.url)) == (
+                "NETWORK",
+                "the server broke the protocol (RemoteProtocolError)",
+                None,
+            )
 
 
 async def test_nobody_listening_is_a_network_fault() -> None:
