@@ -185,6 +185,8 @@ def _clock(unit: str, add_ms: int) -> TimeReader:
     def clock(value: Any) -> int | Bad | None:
         if type(value) is int and divisor is None:
             return value * int(scale) + add_ms or None
+        if type(value) is str and value[:2] in ("0x", "0X"):
+            value = hexadecimal(value)
         whole = integer(value) if divisor is not None else number(value)
         if whole is None or whole == 0:
             return None
