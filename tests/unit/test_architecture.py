@@ -38,12 +38,9 @@ ALLOWED = (
     Allowed("services.*", ("{self}", "services.common", "schemas"), "services meet on topics, never in code"),
     Allowed(
         "sandbox.simulator.*",
-        ("sandbox", "schemas", "services.common", "services.collector.registry", "services.collector.map")
-        + (
-            "services.collector.match",
-            "services.collector.request",
-            "services.collector.decode",
-            "services.collector.stream",
+        (
+            *("sandbox", "schemas", "services.common"),
+            *(f"services.collector.{part}" for part in ("registry", "map", "match", "request", "decode", "stream")),
         ),
         "answers are made by walking the providers' own definitions backwards",
     ),
@@ -92,7 +89,9 @@ PURE = (
     "schemas.compatibility",
 )
 IMPURE = frozenset(
-    ["asyncio", "concurrent", "ctypes", "curses", "fcntl", "ftplib", "getpass", "glob", "http", "importlib", "io", "logging", "mmap", "multiprocessing", "os", "pathlib", "platform", "pty", "queue", "random", "resource", "sched", "secrets", "select", "selectors", "shutil", "signal", "smtplib", "socket", "socketserver", "ssl", "subprocess", "sys", "tempfile", "threading", "time", "urllib.request", "uuid", "webbrowser"]
+    "asyncio concurrent ctypes curses fcntl ftplib getpass glob http importlib io logging mmap multiprocessing os pathlib "
+    "platform pty queue random resource sched secrets select selectors shutil signal smtplib socket socketserver ssl "
+    "subprocess sys tempfile threading time urllib.request uuid webbrowser".split()
 )
 LIBRARIES = frozenset({"msgspec", "numpy", "schemas", "services"})
 

@@ -1,0 +1,67 @@
+"""Docs agree with the code: references are current, links lead somewhere, commands in examples exist."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from scripts import reference
+from services.cli import COMMANDS
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted(
+    path
+    for path in (
+        *ROOT.glob("*.md"),
+        *(ROOT / "docs").rglob("*.md"),
+        *(ROOT / "services").rglob("*.md"),
+        *(ROOT / "bench").rglob("*.md"),
+    )
+    if "providers" not in path.parts or path.parent.name == "providers"
+)
+LINK = re.compile(r"\[[^\]]*\]\(([^)#\s]+)(#[^)\s]*)?\)")
+COMMAND = re.compile(r"^(?:\$ )?(?:[A-Z_]+=\S+ )*(?:\.venv/bin/)?parallax ([a-z]+)", re.M)
+TARGET = re.compile(r"^(?:\$ )?make ([a-z]+)", re.M)
+FENCE = re.compile(r"```[a-z]*\n(.*?)```", re.S)
+
+
+@pytest.mark.parametrize("name, text", reference.pages().items(), ids=list(reference.pages()))
+def test_a_generated_page_is_what_would_be_written_now(name: str, text: str) -> None:
+    assert (reference.FOLDER / name).read_text() == text, "run: make docs"
+
+
+def test_no_generated_page_is_left_over() -> None:
+    assert {path.name for path in reference.FOLDER.iterdir()} == set(reference.pages())
+
+
+def test_every_setting_and_metric_has_a_sentence() -> None:
+    for name in ("settings.md", "metrics.md", "topics.md", "commands.md"):
+        rows = [line for line in reference.pages()[name].splitlines() if line.startswith("| `")]
+        assert rows
+        assert [row for row in rows if not re.search(r"[.?:!]( Secret\.)? \|$", row)] == []
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_between_pages_lead_somewhere(path: Path) -> None:
+    targets = [
+        target for target, _ in LINK.findall(path.read_text()) if not target.startswith(("http:", "https:", "mailto:"))
+    ]
+    assert [target for target in targets if not (path.parent / target).exists()] == []
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_commands_in_examples_exist(path: Path) -> None:
+    examples = "\n".join(FENCE.findall(path.read_text()))
+    targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.M)
+    assert set(COMMAND.findall(examples)) - {row.name for row in COMMANDS} == set()
+    assert set(TARGET.findall(examples)) - set(targets) == set()
+
+
+def test_decision_records_are_numbered_and_whole() -> None:
+    paths = sorted((ROOT / "docs" / "decisions").glob("[0-9]*.md"))
+    assert [int(path.name[:4]) for path in paths] == list(range(1, len(paths) + 1))
+    for path in paths:
+        headings = re.findall(r"^## (.+)$", path.read_text(), re.M)
+        assert headings == ["Context", "Decision", "Consequences", "Alternatives", "Enforced by"], path.name
