@@ -104,6 +104,19 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--method")
     one.set_defaults(run=run_try)
 
+    one = verbs.add_parser("draft", help="what the payloads of a folder give now, as expectations to be checked by hand")
+    one.add_argument("provider")
+    one.add_argument("case", nargs="*", help="payload names before .payload.; none: those without an expectation")
+    one.add_argument("--params", default="{}", help="JSON object of request parameters")
+    one.add_argument("--status", type=int, default=200)
+    one.add_argument("--provenance", default="documented", choices=["recorded", "documented", "inferred"])
+    one.add_argument("--source", default="")
+    one.add_argument("--write", action="store_true", help="write the files instead of printing them")
+    one.set_defaults(run=run_draft)
+
+    one = verbs.add_parser("schema", help="JSON Schema of provider.yaml, for editors")
+    one.set_defaults(run=run_schema)
+
     one = verbs.add_parser("match", help="provider and endpoint of a request URL")
     one.add_argument("url")
     one.add_argument("--request-body", type=Path)
@@ -259,6 +272,45 @@ def _folders(names: list[str]) -> list[Path]:
             close = difflib.get_close_matches(name, by_name, 3, 0.5)
             raise WrongCall(f"no provider {name!r}" + (f"; did you mean {', '.join(close)}?" if close else ""))
     return folders
+
+
+def run_draft(args: argparse.Namespace) -> int:
+    """Expectations as the mapping gives them today; they prove nothing until someone has compared them with the documentation."""
+    folder = _folders([args.provider])[0]
+    provider = loading.read(folder / "provider.yaml", (folder / "provider.yaml").read_bytes())
+    if isinstance(provider, list):
+        raise DefinitionError(where="\n".join(map(str, provider)))
+    for payload in sorted(folder.glob("*.payload.*")):
+        name = payload.name.split(".payload.")[0]
+        file = folder / f"{name}.expected.json"
+        if name not in args.case and (args.case or file.exists()):
+            continue
+        known = msgspec.json.decode(file.read_bytes()) if file.exists() else {}
+        said = {
+            "provenance": args.provenance, "source": args.source or provider.docs, "params": json.loads(args.params), "status": args.status,
+            **{key: known[key] for key in ("provenance", "source", "params", "status", "headers", "received_ms", "note") if key in known},
+        }  # fmt: skip
+        case = proof.Case(name, name.split(".")[0], payload, msgspec.convert(said, proof.Expected))
+        text = proof.written(said, proof.run(provider, case, identity.load()))
+        if args.write:
+            file.write_text(text, encoding="utf-8")
+            talk(f"wrote {file}; compare it with the documentation before you trust it")
+        else:
+            print(text, end="")
+    return DONE
+
+
+def run_schema(args: argparse.Namespace) -> int:
+    """The schema on stdout; `schemas/generated/provider.schema.json` is this."""
+    print(provider_schema(), end="")
+    return DONE
+
+
+def provider_schema() -> str:
+    """JSON Schema of provider.yaml."""
+    schema = msgspec.json.schema(Provider)
+    schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "provider.yaml", **schema}
+    return json.dumps(schema, indent=1, ensure_ascii=False) + "\n"
 
 
 def run_match(args: argparse.Namespace) -> int:

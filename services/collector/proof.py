@@ -143,6 +143,22 @@ def book_of(book: BookChange) -> dict[str, Any]:
     return said
 
 
+def written(said: dict[str, Any], result: Result) -> str:
+    """An expectation file: what is known of the request, and what came; one event a line."""
+    lines = [f" {json.dumps(key)}: {json.dumps(value, ensure_ascii=False)}" for key, value in said.items() if value != {}]
+    if result.outcome != "OK":
+        lines.append(f' "outcome": {json.dumps(result.outcome)}')
+    for name in ("events", "books"):
+        rows = getattr(result, name)
+        if rows:
+            inner = ",\n".join(f"  {json.dumps(row, ensure_ascii=False)}" for row in rows)
+            lines.append(f' "{name}": [\n{inner}\n ]')
+    for name in ("faults", "unknown"):
+        if getattr(result, name):
+            lines.append(f' "{name}": {getattr(result, name)}')
+    return "{\n" + ",\n".join(lines) + "\n}\n"
+
+
 def text_of(value: str | int | float | bool) -> str:
     """A parameter as it stands in a URL."""
     return ("true" if value else "false") if isinstance(value, bool) else str(value)

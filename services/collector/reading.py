@@ -53,7 +53,10 @@ class Reader:
         outcome = self._classifier.classify(status, headers, payload, text)
         if not outcome.ok:
             return Answer(outcome, None)
-        mapped = self.mapper.map(open_answer(payload, self._kind), params, received_ms, origin)
+        answer = open_answer(payload, self._kind)
+        if answer is None:
+            return Answer(Outcome("EMPTY", "null"), None)
+        mapped = self.mapper.map(answer, params, received_ms, origin)
         return Answer(judge(mapped), mapped)
 
 

@@ -221,7 +221,7 @@ def _worked(rule: FieldRule, parse_value: Callable[[Any], Any], nulls: Sequence[
     steps: list[Callable[[float, Any, At], float | Bad | None]] = []
     for key, words in (("plus", rule.plus), ("minus", rule.minus), ("times", rule.times), ("over", rule.over)):
         for word in words if isinstance(words, list) else [words]:
-            steps.append(_step(key, word, nulls, f"{where}.{key}"))
+            steps.append(_step(key, word, hexadecimal if rule.type == "hex" else number, nulls, f"{where}.{key}"))
     if rule.abs:
         steps.insert(0, lambda value, row, at: abs(value))
     if rule.decimals is not None:
@@ -246,16 +246,18 @@ def _worked(rule: FieldRule, parse_value: Callable[[Any], Any], nulls: Sequence[
     return work
 
 
-def _step(key: str, word: str | float, nulls: Sequence[Scalar], where: str) -> Callable[[float, Any, At], float | Bad | None]:
+def _step(
+    key: str, word: str | float, parse_value: Callable[[Any], float | int | Bad | None], nulls: Sequence[Scalar], where: str
+) -> Callable[[float, Any, At], float | Bad | None]:
     if isinstance(word, str):
         get = found(FieldRule(path=word), nulls, where)
 
-        def operand(row: Any, at: At) -> float | Bad | None:
-            return number(get(row, at))
+        def operand(row: Any, at: At) -> float | int | Bad | None:
+            return parse_value(get(row, at))
     else:
         constant = float(word)
 
-        def operand(row: Any, at: At) -> float | Bad | None:
+        def operand(row: Any, at: At) -> float | int | Bad | None:
             return constant
 
     def step(value: float, row: Any, at: At) -> float | Bad | None:

@@ -38,7 +38,10 @@ class Symbols:
         self._settled_ms = venue.settled_ms
 
     def coin(self, code: str, at_ms: int = NOW) -> Coin | None:
-        """What one code stands for; None when the tables do not say."""
+        """What one code stands for; None when the tables do not say. A style's prefix and suffix do not belong to the code."""
+        style = self._style
+        if style is not None and (style.prefix or style.suffix):
+            code = code.removeprefix(style.prefix).removesuffix(style.suffix)
         upper = code.strip().upper()
         if not upper or upper in self._refuse:
             return None

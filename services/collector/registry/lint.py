@@ -223,19 +223,31 @@ def _compiled(document: Document, provider: Provider, compile_all: Compile | Non
 
 
 def _proof(document: Document, folder: Path, provider: Provider) -> Iterator[Fault]:
-    """Every endpoint and stream of a provider that can be polled has a payload and what must come of it."""
+    """Every endpoint and stream that can be asked has a payload and what must come of it.
+
+    Endpoints of one path with one mapping (all pairs, some, one) share a proof.
+    """
     if provider.status == "retired":
         return
     files = [path.name for path in folder.iterdir()]
-    for kind, names in (("endpoints", provider.endpoints), ("streams", provider.streams)):
-        for name in names:
-            own = [file for file in files if file.split(".")[0] == name]
-            if not any(".payload." in file for file in own):
-                yield document.fault((kind, name), f"expected {name}.payload.json in the folder [proof]")
-            elif not any(file.endswith(".expected.json") for file in own):
-                yield document.fault((kind, name), f"expected {name}.expected.json beside its payload [proof]")
-    for file in files:
+    proven = {file.split(".")[0] for file in files if ".payload." in file}
+    for name, endpoint in provider.endpoints.items():
+        twins = [
+            other
+            for other, shape in provider.endpoints.items()
+            if (shape.path, shape.emits, shape.book, shape.body) == (endpoint.path, endpoint.emits, endpoint.book, endpoint.body)
+        ]
+        if not proven & {name, *twins}:
+            yield document.fault(("endpoints", name), f"expected {name}.payload.json in the folder [proof]")
+    for name in provider.streams:
+        if name not in proven:
+            yield document.fault(("streams", name), f"expected {name}.payload.json in the folder [proof]")
+    for file in sorted(files):
         stem = file.split(".")[0]
-        if ".payload." in file or file.endswith(".expected.json"):
-            if stem not in provider.endpoints and stem not in provider.streams:
-                yield document.fault((), f"{file}: no endpoint or stream {stem!r}{near(stem, [*provider.endpoints, *provider.streams])} [proof]")
+        if ".payload." not in file and not file.endswith(".expected.json"):
+            continue
+        if stem not in provider.endpoints and stem not in provider.streams:
+            known = near(stem, [*provider.endpoints, *provider.streams])
+            yield document.fault((), f"{file}: no endpoint or stream {stem!r}{known} [proof]")
+        elif ".payload." in file and f"{file.split('.payload.')[0]}.expected.json" not in files:
+            yield document.fault((), f"{file}: expected {file.split('.payload.')[0]}.expected.json beside it [proof]")
