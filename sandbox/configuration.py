@@ -37,12 +37,22 @@ def tables() -> dict[str, list[Row]]:
     return found
 
 
+def clashes() -> list[str]:
+    """Variables that two services read with different meanings; one environment serves all of them."""
+    meanings: dict[str, set[tuple[str, str]]] = {}
+    for own in tables().values():
+        for row in own:
+            meanings.setdefault(row.variable, set()).add((row.type, row.sentence))
+    return sorted(name for name, found in meanings.items() if len(found) > 1)
+
+
 def strangers(environ: Mapping[str, str] | None = None) -> list[tuple[str, str]]:
     """PARALLAX_* variables that nothing reads, each with the nearest name that something does ("" when none is near)."""
     known = sorted({row.variable for own in tables().values() for row in own} | set(OUTSIDE))
     found = []
     for name in sorted(os.environ if environ is None else environ):
         if name.startswith(PREFIX) and name not in known:
-            near = get_close_matches(name, known, n=1, cutoff=0.7)
-            found.append((name, near[0] if near else ""))
+            words = [word.removeprefix(PREFIX) for word in known]
+            near = get_close_matches(name.removeprefix(PREFIX), words, n=1, cutoff=0.6)
+            found.append((name, PREFIX + near[0] if near else ""))
     return found

@@ -108,7 +108,7 @@ async def _everything(options: Options, folder: Path, announcer: Announcer) -> N
         announcer.say(f"{len(found)} topics")
         async with announcer.publishing(common):
             try:
-                await services.start([_child(row, options, folder, environ) for row in options.services()])
+                await services.start(_children(options, folder, environ))
                 await _say_where(options, folder, common, announcer)
                 await asyncio.Event().wait()
             finally:
@@ -137,34 +137,33 @@ async def _servers(supervisor: Supervisor, folder: Path, announcer: Announcer) -
     return environ
 
 
-def _child(row: Service, options: Options, folder: Path, environ: dict[str, str]) -> Child:
-    """The child of a service: its own port for readiness where it has one, else its operations port."""
-    mine = environ | {variable("instance"): row.name}
+def _children(options: Options, folder: Path, environ: dict[str, str]) -> list[Child]:
+    simulator_port = process.free_port()
+    if not options.live:
+        environ = environ | {variable("sandbox_url"): f"http://{LOOPBACK}:{simulator_port}"}
+    ports = {GATEWAY.name: options.port, SIMULATOR.name: simulator_port}
+    origins = {variable("origins"): "live" if options.live else "replay" if options.idle else "sandbox,replay"}
+    return [_child(row, ports.get(row.name), folder, environ | origins) for row in options.services()]
+
+
+def _child(row: Service, port: int | None, folder: Path, environ: dict[str, str]) -> Child:
+    """The child of a service: ready by its own port where it has one, else by its operations port."""
+    ops_port = process.free_port()
+    mine = environ | {variable("instance"): row.name, variable("ops_port"): str(ops_port)}
     arguments = list(row.arguments)
-    ops_port = port = process.free_port()
-    mine[variable("ops_port")] = str(ops_port)
-    if row.port is not None:
-        port = options.port if row is GATEWAY else _simulator_port(environ)
-        if row.port.startswith("--"):
-            arguments += [row.port, str(port)]
-        else:
-            mine[row.port] = str(port)
-    if row is COLLECTOR and not options.live:
-        mine[variable("sandbox_url")] = f"http://{LOOPBACK}:{_simulator_port(environ)}"
+    if row.port is not None and row.port.startswith("--"):
+        arguments += [row.port, str(port)]
+    elif row.port is not None:
+        mine[row.port] = str(port)
     log_path = folder / "logs" / f"{row.name}.log"
     command = [sys.executable, "-m", "services.cli", *arguments]
     return Child(
         row.name,
         lambda: process.spawn(command, log_path, mine),
-        lambda: answers_200(LOOPBACK, port, "/readyz"),
+        lambda: answers_200(LOOPBACK, port or ops_port, "/readyz"),
         log_path,
         row.stop_s,
     )
-
-
-def _simulator_port(environ: dict[str, str]) -> int:
-    """One free port for all who speak to the simulator in this run."""
-    return int(environ.setdefault(variable("simulator_port"), str(process.free_port())))
 
 
 async def _say_where(options: Options, folder: Path, common: CommonSettings, announcer: Announcer) -> None:

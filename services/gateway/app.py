@@ -95,7 +95,7 @@ class Process:
             self.follower.loading,
             lambda: status(self.view, now_ms()),
             per_client=settings.ws_connections_per_client,
-            origins=settings.origins,
+            origins=settings.web_origins,
         )
         self.gateway = Gateway(
             view=self.view,

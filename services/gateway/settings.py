@@ -27,11 +27,13 @@ class GatewaySettings(CommonSettings, frozen=True, kw_only=True):
     ws_fastest_ms: Annotated[
         int, Meta(ge=5, le=1000, description="Shortest time between two writes to a client of rate `live`.")
     ] = 10
-    origins: Annotated[
+    web_origins: Annotated[
         list[str],
         Meta(description="Web origins whose pages may open WebSockets, comma separated; empty admits every origin."),
     ] = []
     trusted_proxies: Annotated[
         str, Meta(description="Addresses of proxies whose X-Forwarded-For is believed, comma separated.")
     ] = ""
-    stop_s: Annotated[float, Meta(gt=0, description="Time for a graceful stop.")] = 10.0
+    stop_s: Annotated[
+        float, Meta(gt=0, description="Time for a graceful stop; below the grace period of whoever stops it.")
+    ] = 10.0
