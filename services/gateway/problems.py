@@ -28,7 +28,7 @@ KINDS = (
         "forbidden-origin",
         403,
         "This origin may not connect",
-        "Open the page from an origin that PARALLAX_ORIGINS lists.",
+        "Open the page from an origin that PARALLAX_WEB_ORIGINS lists.",
     ),
     ProblemKind("not-found", 404, "There is nothing here", "See /docs for the routes."),
     ProblemKind(
