@@ -1,0 +1,135 @@
+"""`parallax up` as a newcomer meets it: one command, a page that answers, a crash that heals, nothing left behind."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+
+from sandbox.process import free_port
+from tests.fixtures.until import until_sync
+
+START_S = 90
+STOP_S = 40
+
+
+class Run:
+    """A running `parallax up`."""
+
+    def __init__(self, process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+        self.process = process
+        self.port = port
+        self._log = log
+
+    def get(self, path: str) -> httpx.Response:
+        return httpx.get(f"http://127.0.0.1:{self.port}{path}", timeout=10)
+
+    def said(self) -> str:
+        return self._log.read_text()
+
+    def descendants(self) -> list[psutil.Process]:
+        return psutil.Process(self.process.pid).children(recursive=True)
+
+    def stop(self, number: signal.Signals = signal.SIGINT) -> int:
+        self.process.send_signal(number)
+        return self.process.wait(STOP_S)
+
+
+@contextmanager
+def up(folder: Path, *arguments: str) -> Iterator[Run]:
+    port, log = free_port(), folder / "up.log"
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("PARALLAX_")}
+    command = [sys.executable, "-m", "services.cli", "up", "--port", str(port), *arguments]
+    with log.open("wb") as out:
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=environ)
+    run = Run(process, port, log)
+    try:
+        until_sync(lambda: "ready: http" in run.said() or process.poll() is not None, START_S, "ready")
+        assert process.poll() is None, run.said()
+        yield run
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+
+
+def gone(processes: list[psutil.Process]) -> bool:
+    return not [one for one in processes if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
+
+
+def states(run: Run) -> dict[str, Any]:
+    return {row["service"]: row for row in run.get("/api/status").json()["data"]["services"]}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+def test_prices_are_served_a_crash_heals_and_ctrl_c_leaves_nothing(tmp_path: Path) -> None:
+    with up(tmp_path) as run:
+        until_sync(lambda: "first fused record" in run.said(), 60, "the first fused record")
+        market = until_sync(lambda: run.get("/api/market").json()["data"], 60, "a market with coins")
+        assert {row["origin"] for row in market} == {"sandbox"}
+
+        names = {"gateway", "aggregator", "simulator", "collector", "health"}
+        assert {name for name, row in until_sync(lambda: states(run), 20).items() if row["state"] == "ready"} >= names
+
+        pid = int(re.findall(r"health starting \(pid (\d+)\)", run.said())[-1])
+        os.kill(pid, signal.SIGKILL)
+        until_sync(lambda: states(run)["health"]["restarts"] == 1 and states(run)["health"]["state"] == "ready", 60)
+        assert "health crashed (signal 9); starting it again in 1 s" in run.said()
+
+        children = run.descendants()
+        assert len(children) >= 7
+        assert run.stop() == 0
+        assert gone(children)
+        stopped = re.findall(r"(\w+) stopped", run.said())
+        assert stopped[-2:] == ["kafka", "valkey"]
+        assert "killed" not in run.said()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel's parent-death signal exists on Linux only")
+def test_a_runner_that_is_killed_takes_everything_with_it(tmp_path: Path) -> None:
+    with up(tmp_path, "--idle") as run:
+        children = run.descendants()
+        assert len(children) >= 5
+        run.process.kill()
+        run.process.wait()
+        until_sync(lambda: gone(children), 20, "all children gone")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+def test_data_in_a_folder_of_ones_own_is_there_again_after_a_restart(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    with up(tmp_path, "--idle", "--data", str(data)) as run:
+        until_sync(lambda: states(run), 20)
+        assert run.stop(signal.SIGTERM) == 0
+    assert (data / "kafka" / "data" / "meta.properties").exists()
+    with up(tmp_path, "--idle", "--data", str(data)) as run:
+        assert re.search(r"64 topics", run.said())
+        assert run.stop() == 0
+
+
+def test_a_taken_port_is_told_before_anything_starts(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        command = [sys.executable, "-m", "services.cli", "up", "--port", str(port)]
+        done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=30)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        f"gateway, port {port}: expected a free port, got one in use; stop who listens there, or choose another\n"
+    )
