@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from services.collector import proof
+from services.collector import mutation, proof
 from services.collector.decode import DecodeError, decode_message
 from services.collector.map import identity
 from services.collector.map.compile import compile_endpoint
@@ -113,6 +113,11 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--source", default="")
     one.add_argument("--write", action="store_true", help="write the files instead of printing them")
     one.set_defaults(run=run_draft)
+
+    one = verbs.add_parser("mutate", help="break each mapped path, scale, unit and filter: do the proofs notice?")
+    one.add_argument("provider", nargs="*")
+    one.add_argument("--json", action="store_true")
+    one.set_defaults(run=run_mutate)
 
     one = verbs.add_parser("schema", help="JSON Schema of provider.yaml, for editors")
     one.set_defaults(run=run_schema)
@@ -298,6 +303,26 @@ def run_draft(args: argparse.Namespace) -> int:
         else:
             print(text, end="")
     return DONE
+
+
+def run_mutate(args: argparse.Namespace) -> int:
+    """Kill rate per provider; every survivor by name."""
+    code = DONE
+    rows = []
+    for folder in _folders(args.provider):
+        provider = loading.read(folder / "provider.yaml", (folder / "provider.yaml").read_bytes())
+        if isinstance(provider, list):
+            raise DefinitionError(where="\n".join(map(str, provider)))
+        found = mutation.score(provider, list(proof.cases(folder)), identity.load())
+        rows.append({"provider": found.provider, "killed": found.killed, "rate": round(found.rate, 4), "survivors": len(found.survivors)})
+        for survivor in found.survivors:
+            code = FAILED
+            talk(f"{found.provider} {survivor.target} {survivor.place}: {survivor.what}: no proof noticed")
+    if args.json:
+        print(json.dumps(rows))
+    else:
+        _table(rows, ("provider", "killed", "survivors", "rate"))
+    return code
 
 
 def run_schema(args: argparse.Namespace) -> int:

@@ -1,0 +1,202 @@
+"""Is a proof worth its name? Each mapped path, scale, unit, filter and order of a definition broken once; its proofs must turn red."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+from msgspec import structs
+
+from services.collector import proof
+from services.collector.map.identity import Identity
+from services.collector.registry.mapping import Emit, FieldRule, QuoteRule, TimeRule
+from services.collector.registry.model import Book, Endpoint, Message, Provider, Stream
+from services.common.errors import DefinitionError
+
+ABSENT = "no_such_key_in_any_answer"
+
+
+class Mutant(NamedTuple):
+    """A definition with one thing broken."""
+
+    target: str
+    """Endpoint or stream."""
+    place: str
+    what: str
+    provider: Provider
+
+
+class Survivor(NamedTuple):
+    """A break that no proof noticed."""
+
+    target: str
+    place: str
+    what: str
+
+
+class Score(NamedTuple):
+    """How many breaks the proofs of one provider noticed."""
+
+    provider: str
+    killed: int
+    survivors: tuple[Survivor, ...]
+
+    @property
+    def rate(self) -> float:
+        """Share of breaks noticed; 1 when there was nothing to break."""
+        total = self.killed + len(self.survivors)
+        return self.killed / total if total else 1.0
+
+
+def score(provider: Provider, cases: Sequence[proof.Case], identity: Identity) -> Score:
+    """Run the proofs of a provider against every mutant of it."""
+    by_target: dict[str, list[proof.Case]] = {}
+    for case in cases:
+        by_target.setdefault(case.target, []).append(case)
+    killed, survivors = 0, []
+    for mutant in mutants(provider, by_target.keys()):
+        if _noticed(mutant, by_target[mutant.target], identity):
+            killed += 1
+        else:
+            survivors.append(Survivor(mutant.target, mutant.place, mutant.what))
+    return Score(provider.id, killed, tuple(survivors))
+
+
+def _noticed(mutant: Mutant, cases: Sequence[proof.Case], identity: Identity) -> bool:
+    try:
+        return any(proof.differences(case.expected, proof.run(mutant.provider, case, identity)) for case in cases)
+    except DefinitionError:
+        return True
+
+
+def mutants(provider: Provider, targets: Any) -> Iterator[Mutant]:
+    """Every break of the endpoints and streams that have a proof."""
+    for name, endpoint in provider.endpoints.items():
+        if name in targets:
+            yield from _of_endpoint(provider, name, endpoint)
+    for name, stream in provider.streams.items():
+        if name in targets:
+            yield from _of_stream(provider, name, stream)
+
+
+def _of_endpoint(provider: Provider, name: str, endpoint: Endpoint) -> Iterator[Mutant]:
+    def with_endpoint(changed: Endpoint) -> Provider:
+        return structs.replace(provider, endpoints={**provider.endpoints, name: changed})
+
+    for index, emit in enumerate(endpoint.emits):
+        for what, broken in _emits(emit):
+            emits = [*endpoint.emits[:index], broken, *endpoint.emits[index + 1 :]]
+            yield Mutant(name, f"emits[{index}]", what, with_endpoint(structs.replace(endpoint, emits=emits)))
+    if endpoint.book is not None:
+        for what, book in _books(endpoint.book):
+            yield Mutant(name, "book", what, with_endpoint(structs.replace(endpoint, book=book)))
+
+
+def _of_stream(provider: Provider, name: str, stream: Stream) -> Iterator[Mutant]:
+    def with_message(key: str, changed: Message) -> Provider:
+        messages = {**stream.messages, key: changed}
+        return structs.replace(provider, streams={**provider.streams, name: structs.replace(stream, messages=messages)})
+
+    for key, message in stream.messages.items():
+        for index, emit in enumerate(message.emits):
+            for what, broken in _emits(emit):
+                emits = [*message.emits[:index], broken, *message.emits[index + 1 :]]
+                yield Mutant(name, f"{key}.emits[{index}]", what, with_message(key, structs.replace(message, emits=emits)))
+        if message.book is not None:
+            for what, book in _books(message.book):
+                yield Mutant(name, f"{key}.book", what, with_message(key, structs.replace(message, book=book)))
+
+
+def _emits(emit: Emit) -> Iterator[tuple[str, Emit]]:
+    for key in ("where", "when"):
+        conditions = getattr(emit, key)
+        for index in range(len(conditions)):
+            yield f"{key}[{index}] removed", structs.replace(emit, **{key: [*conditions[:index], *conditions[index + 1 :]]})
+    if emit.order is not None:
+        yield "order turned round", structs.replace(emit, order=structs.replace(emit.order, desc=not emit.order.desc))
+    if emit.limit is not None:
+        yield "limit removed", structs.replace(emit, limit=None)
+    if emit.unique is not None:
+        yield "unique removed", structs.replace(emit, unique=None)
+    if emit.event is not None:
+        yield "event removed", structs.replace(emit, event=None)
+        for what, event in _times(emit.event):
+            yield f"event {what}", structs.replace(emit, event=event)
+    if emit.quote is not None:
+        other: str | QuoteRule = "chainlink" if emit.quote != "chainlink" else "bitcoin"
+        yield "quote changed", structs.replace(emit, quote=other)
+    yield from _fields(emit)
+
+
+def _times(rule: TimeRule) -> Iterator[tuple[str, TimeRule]]:
+    if isinstance(rule.path, list):
+        for index in range(len(rule.path)):
+            yield f"path[{index}] removed", structs.replace(rule, path=[*rule.path[:index], *rule.path[index + 1 :]])
+    other = {"s": "ms", "ms": "s", "us": "ms", "ns": "us", "iso": "ms", "rfc822": "ms", "date": "s", "format": "ms", "hex_s": "s"}
+    yield "unit changed", structs.replace(rule, unit=other[rule.unit], format=None)
+
+
+def _fields(emit: Emit) -> Iterator[tuple[str, Emit]]:
+    names = list(emit.fields)
+    rules = {name: rule if isinstance(rule, FieldRule) else FieldRule(path=rule) for name, rule in emit.fields.items()}
+
+    def with_rule(name: str, rule: FieldRule) -> Emit:
+        return structs.replace(emit, fields={**rules, name: rule})
+
+    for name in names:
+        yield f"{name}: removed", structs.replace(emit, fields={key: rule for key, rule in rules.items() if key != name})
+        for what, rule in _rules(rules[name]):
+            yield f"{name}: {what}", with_rule(name, rule)
+    for one, other in zip(names, names[1:], strict=False):
+        first, second = rules[one], rules[other]
+        if first.path is None or second.path is None or first.path == second.path:
+            continue
+        swapped = {**rules, one: structs.replace(first, path=second.path), other: structs.replace(second, path=first.path)}
+        yield f"{one} and {other}: paths swapped", structs.replace(emit, fields=swapped)
+
+
+def _rules(rule: FieldRule) -> Iterator[tuple[str, FieldRule]]:
+    if rule.path is not None and not (rule.each is not None and rule.take in ("count", "any")):
+        yield "path gone", structs.replace(rule, path=ABSENT)
+    if isinstance(rule.path, list):
+        for index in range(len(rule.path)):
+            yield f"path[{index}] removed", structs.replace(rule, path=[*rule.path[:index], *rule.path[index + 1 :]])
+    if rule.unit is not None:
+        yield "unit removed", structs.replace(rule, unit=None)
+    if rule.decimals is not None:
+        yield "decimals removed", structs.replace(rule, decimals=None)
+    for key in ("plus", "minus", "times", "over"):
+        if getattr(rule, key) not in ([], None):
+            yield f"{key} removed", structs.replace(rule, **{key: []})
+    for key in ("invert", "abs"):
+        if getattr(rule, key):
+            yield f"{key} removed", structs.replace(rule, **{key: False})
+    if rule.complement is not None:
+        yield "complement removed", structs.replace(rule, complement=None)
+    if rule.map is not None and len(set(rule.map.values())) > 1:
+        keys = list(rule.map)
+        turned = dict(zip(keys, [*list(rule.map.values())[1:], rule.map[keys[0]]], strict=True))
+        yield "map turned", structs.replace(rule, map=turned)
+    for index in range(len(rule.where)):
+        yield f"where[{index}] removed", structs.replace(rule, where=[*rule.where[:index], *rule.where[index + 1 :]])
+    if rule.first is not None:
+        yield "first removed", structs.replace(rule, first=None)
+    if rule.take in ("max", "min"):
+        yield "take turned", structs.replace(rule, take="min" if rule.take == "max" else "max")
+
+
+def _books(book: Book) -> Iterator[tuple[str, Book]]:
+    if book.bids is not None and book.asks is not None:
+        yield "bids and asks swapped", structs.replace(book, bids=book.asks, asks=book.bids)
+    yield "price and size swapped", structs.replace(book, price=book.size, size=book.price)
+    if book.sequence is not None:
+        for key in ("first", "last", "previous"):
+            if getattr(book.sequence, key) is not None:
+                yield f"sequence.{key} gone", structs.replace(book, sequence=structs.replace(book.sequence, **{key: ABSENT}))
+    if book.event is not None:
+        yield "event removed", structs.replace(book, event=None)
+    if book.kind_when:
+        yield "kind_when removed", structs.replace(book, kind_when=[])
+    if len(book.sides) > 1:
+        keys = list(book.sides)
+        yield "sides turned", structs.replace(book, sides={keys[0]: book.sides[keys[1]], keys[1]: book.sides[keys[0]]})

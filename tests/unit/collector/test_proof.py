@@ -1,0 +1,47 @@
+"""Every definition of the repository: no faults, every payload maps to exactly its expectation, every break is noticed."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from services.collector import mutation, proof
+from services.collector.cli import compile_faults
+from services.collector.map import identity
+from services.collector.registry import lint, load
+
+FOLDERS = [file.parent for file in load.definition_files([load.BUILT_IN])]
+IDS = [folder.name for folder in FOLDERS]
+
+
+@cache
+def registry() -> load.Registry:
+    return load.load([load.BUILT_IN])
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=IDS)
+def test_definition_has_no_fault(folder: Path) -> None:
+    assert [str(fault) for fault in lint.lint(folder, compile_faults)] == []
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=IDS)
+def test_every_payload_gives_exactly_its_expectation(folder: Path) -> None:
+    provider = registry().providers[folder.name]
+    found = {
+        case.name: differences
+        for case in proof.cases(folder)
+        if (differences := proof.differences(case.expected, proof.run(provider, case, identity.load())))
+    }
+    assert found == {}
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=IDS)
+def test_every_broken_path_scale_unit_and_filter_is_noticed(folder: Path) -> None:
+    score = mutation.score(registry().providers[folder.name], list(proof.cases(folder)), identity.load())
+    assert score.survivors == ()
+
+
+def test_ids_are_unique_over_all_folders() -> None:
+    assert sorted(IDS) == sorted(set(IDS))
