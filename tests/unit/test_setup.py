@@ -1,0 +1,103 @@
+"""The way in: what a machine without Python is told, and that nothing happens when all is there already."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+TOOLS = ("sh", "dirname", "cmp", "rm", "df", "awk", "grep", "tail", "cut", "sed", "sleep", "cp", "env", "cat")
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Path:
+    """The files that setup needs, in a folder of their own."""
+    folder = tmp_path / "clone"
+    (folder / "scripts").mkdir(parents=True)
+    for name in ("scripts/setup.sh", "requirements.txt", "requirements-dev.txt"):
+        shutil.copy(ROOT / name, folder / name)
+    return folder
+
+
+def setup(clone: Path, *arguments: str, path: str | None = None, **environ: str) -> subprocess.CompletedProcess[str]:
+    shell = shutil.which("sh")
+    assert shell
+    settings = {"PATH": path or os.environ["PATH"], **environ}
+    command = [shell, str(clone / "scripts" / "setup.sh"), *arguments]
+    return subprocess.run(command, env=settings, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=60)
+
+
+def test_without_python_it_says_which_one_and_how_to_get_it(clone: Path, tmp_path: Path) -> None:
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    for name in TOOLS:
+        found = shutil.which(name)
+        assert found, name
+        (tools / name).symlink_to(found)
+    done = setup(clone, "run", path=str(tools))
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[0] == "setup: Python 3.11 or newer is needed, and none was found."
+    assert "apt install python3.11 python3.11-venv" in done.stderr
+    assert not (clone / ".venv").exists()
+
+
+def test_a_python_that_is_too_old_is_not_taken(clone: Path, tmp_path: Path) -> None:
+    old = tmp_path / "python-old"
+    old.write_text("#!/bin/sh\nexit 1\n")
+    old.chmod(0o755)
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    for name in TOOLS:
+        (tools / name).symlink_to(str(shutil.which(name)))
+    (tools / "python3").symlink_to(old)
+    assert setup(clone, "run", path=str(tools)).returncode == 1
+
+
+@pytest.mark.parametrize("kind, pins", [("run", "requirements.txt"), ("dev", "requirements-dev.txt")])
+def test_nothing_happens_when_the_pins_are_installed_already(clone: Path, kind: str, pins: str) -> None:
+    python = clone / ".venv" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.write_text("#!/bin/sh\nexit 99\n")
+    python.chmod(0o755)
+    shutil.copy(clone / pins, clone / ".venv" / f".{kind}")
+    done = setup(clone, kind)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_what_tests_need_is_enough_to_run(clone: Path) -> None:
+    python = clone / ".venv" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.write_text("#!/bin/sh\nexit 99\n")
+    python.chmod(0o755)
+    shutil.copy(clone / "requirements-dev.txt", clone / ".venv" / ".dev")
+    assert setup(clone, "run").returncode == 0
+
+
+def test_another_word_is_a_wrong_call(clone: Path) -> None:
+    done = setup(clone, "everything")
+    assert (done.returncode, done.stderr) == (2, "setup: expected run or dev, got everything\n")
+
+
+@pytest.mark.parametrize("name", ["requirements.txt", "requirements-dev.txt"])
+def test_every_pin_has_a_hash_and_no_file_names_a_place_to_get_it_from(name: str) -> None:
+    lines = (ROOT / name).read_text().splitlines()
+    pins = [number for number, line in enumerate(lines) if re.match(r"[a-zA-Z0-9._-]+==", line)]
+    assert len(pins) > 50
+    assert [lines[number] for number in pins if "--hash=sha256:" not in lines[number + 1]] == []
+    assert [line for line in lines if re.search(r"://|--index-url|--find-links|--extra-index|file:", line)] == []
+
+
+@pytest.mark.parametrize("name", ["requirements", "requirements-dev"])
+def test_everything_that_is_wanted_is_pinned(name: str) -> None:
+    wanted = re.findall(r"^([a-zA-Z][\w.-]*)", (ROOT / f"{name}.in").read_text(), re.M)
+    pinned = {_plain(found) for found in re.findall(r"^([a-zA-Z][\w.-]*)==", (ROOT / f"{name}.txt").read_text(), re.M)}
+    assert [found for found in wanted if _plain(found) not in pinned] == []
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
