@@ -29,7 +29,7 @@ COMMANDS: tuple[Command, ...] = (
     ),
     Command("gateway", "services.gateway.app:main", "Run the gateway: fused records to REST, WebSocket, SSE and web."),
     Command("health", "services.health.app:main", "Run the health service: scores, rules, alerts."),
-    Command("simulator", "sandbox.simulator:main", "Run the offline provider simulator."),
+    Command("simulator", "sandbox.simulator.cli:main", "Run the offline provider simulator."),
     Command("topics", "services.common.provision:main", "Create, list or compare topics: apply, list, diff."),
     Command("providers", "services.collector.cli:main", "The registry: list, show, lint, try, match, new, probe."),
     Command(
