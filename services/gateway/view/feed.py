@@ -44,7 +44,6 @@ class Rendered(Struct, gc=False):
     stale: bool
     fresh_until_ms: int
     json: bytes
-    frame: bytes | None = None
     bodies: dict[str, Body] | None = None
 
     def size(self) -> int:
@@ -65,6 +64,8 @@ class Entry(Struct, gc=False):
     tick: int = 0
     order: float = 0.0
     rendered: Rendered | None = None
+    frame: bytes | None = None
+    """The version as it goes to sockets, once somebody wanted it; what it says of staleness was true then."""
 
 
 class Head(Struct, gc=False):
@@ -135,6 +136,8 @@ class Feed:
         self.ring_lost_tick = 0
         self.tick = 0
         self.as_of_by_origin: dict[str, int] = {}
+        self.removals = 0
+        """Keys that were deleted; their Entry objects are dead, a key that comes back gets a new one."""
         self.order_tick = 0
         """Tick of the last change of the listing's order."""
         self._ticks = ticks
@@ -166,7 +169,8 @@ class Feed:
             return False
         elif head.version == entry.version:
             # The same record written again after a crash: replicas that saw either must name it alike.
-            entry.offset, entry.written_ms, entry.rendered = offset, written_ms, None
+            entry.offset, entry.written_ms = offset, written_ms
+            entry.rendered = entry.frame = None
             return False
         elif head.order != entry.order:
             self.order_tick = self._ticks.now + 1
@@ -176,7 +180,7 @@ class Feed:
         entry.raw, entry.packed, entry.version, entry.offset = value, False, head.version, offset
         entry.partition, entry.written_ms, entry.order = partition, written_ms, head.order
         entry.tick = self.tick = self._ticks.now
-        entry.rendered = None
+        entry.rendered = entry.frame = None
         self.changed.pop(key, None)
         self.changed[key] = entry
         if head.as_of_ms > self.as_of_by_origin.get(head.origin, 0):
@@ -204,7 +208,7 @@ class Feed:
             owner, oldest = self._rendered.popleft()
             self._rendered_bytes -= oldest.size()
             if owner.rendered is oldest:
-                owner.rendered = None
+                owner.rendered = owner.frame = None
         return ready
 
     def changed_after(self, tick: int) -> Iterator[Entry]:
@@ -249,7 +253,9 @@ class Feed:
         self.tick = self.order_tick = self._ticks.now
         if not entry.packed:
             self._loose_bytes -= len(entry.raw)
-        entry.raw, entry.version, entry.rendered, entry.packed = b"", -1, None, False
+        entry.raw, entry.version, entry.tick, entry.packed = b"", -1, 0, False
+        entry.rendered = entry.frame = None
+        self.removals += 1
         return True
 
     def _remember(self, entry: Entry) -> None:

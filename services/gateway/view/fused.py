@@ -67,6 +67,34 @@ class FusedHead(Struct, gc=False):
     metrics: dict[str, HeadMetric]
 
 
+class Skipped(Struct, gc=False):
+    """A source of which only the existence counts."""
+
+
+class BriefMetric(Struct, gc=False):
+    """What listings show of a fused metric; decoding the sources would be most of the cost of a listing."""
+
+    value: Value | None
+    confidence: float
+    low: float | None = None
+    high: float | None = None
+    spread: float | None = None
+    sources: int = 0
+    method: str = ""
+    as_of_ms: int = 0
+    by: list[Skipped] = []
+
+
+class Brief(Struct, gc=False):
+    """What listings show of a fused record."""
+
+    entity: str
+    as_of_ms: int
+    origin: Origin
+    metrics: dict[str, BriefMetric]
+    quote: str | None = None
+
+
 class ReplayClock:
     """The newest receive time of replayed records: what `now` means to a replay."""
 
@@ -88,6 +116,7 @@ class FusedKind:
         self._order_metric: str | None = metric
         self._order_sign = sign
         self._read_head = msgspec.json.Decoder(FusedHead).decode
+        self._read_brief = msgspec.json.Decoder(Brief).decode
         self._read = msgspec.json.Decoder(Fused).decode
 
     def head(self, key: str, value: bytes, offset: int) -> Head:
@@ -109,15 +138,18 @@ class FusedKind:
 
     def render(self, entry: Entry, value: bytes, now_ms: int) -> Rendered:
         """The record as listings and sockets carry it."""
-        fused = self._read(value)
-        age = self._ages(fused, now_ms)
         shown: AssetRecord | NewsRecord | EntityRecord
-        if self._is_asset(fused):
-            shown = self._asset(fused, entry, age)
-        elif self.category == "news" and "title" in fused.metrics:
-            shown = news_record(fused, entry, stale=age.stale)
+        if self._is_asset(entry.key):
+            brief = self._read_brief(value)
+            age = self._ages(brief, now_ms)
+            shown = self._asset(brief, entry, age)
         else:
-            shown = self._entity(fused, entry, age, sources=False)
+            fused = self._read(value)
+            age = self._ages(fused, now_ms)
+            if self.category == "news" and "title" in fused.metrics:
+                shown = news_record(fused, entry, stale=age.stale)
+            else:
+                shown = self._entity(fused, entry, age, sources=False)
         return Rendered(
             valid_until_ms=age.valid_until_ms, stale=age.stale, fresh_until_ms=age.fresh_until_ms, json=encode(shown)
         )
@@ -127,7 +159,7 @@ class FusedKind:
         fused = self._read(value)
         age = self._ages(fused, now_ms)
         shown: AssetRecord | EntityRecord
-        if self._is_asset(fused):
+        if self._is_asset(entry.key):
             shown = self._asset(fused, entry, age)
             shown.metrics = self._metrics(fused, age, sources=sources)
             shown.quality = fused.quality
@@ -141,7 +173,7 @@ class FusedKind:
         age = self._ages(fused, now_ms)
         shown = SourcesRecord(
             entity=fused.entity,
-            asset_id=fused.entity[6:] if self._is_asset(fused) else None,
+            asset_id=fused.entity[6:] if self._is_asset(entry.key) else None,
             origin=fused.origin,
             quote=fused.quote,
             as_of=instant(fused.as_of_ms),
@@ -162,8 +194,8 @@ class FusedKind:
             return UNRANKED + self._assets.place(fused.entity.removeprefix("asset:"))
         return self._order_sign * float(metric.value)  # type: ignore[arg-type]
 
-    def _is_asset(self, fused: Fused) -> bool:
-        return self.category == "market" and fused.entity.startswith("asset:")
+    def _is_asset(self, entity: str) -> bool:
+        return self.category == "market" and entity.startswith("asset:")
 
     def _body(self, shown: Struct, fused: Fused, entry: Entry, age: Ages) -> Body:
         main = _main_metric(fused)
@@ -183,25 +215,25 @@ class FusedKind:
             max_age_s=1,
         )
 
-    def _ages(self, fused: Fused, now_ms: int) -> Ages:
+    def _ages(self, fused: Fused | Brief, now_ms: int) -> Ages:
         """Which metrics are past their freshness at `now_ms`, and when the next one will be."""
         now = self._clock.now_ms if fused.origin == "replay" else now_ms
-        until = {name: self._fresh_until_ms(name, metric, fused) for name, metric in fused.metrics.items()}
-        stale = frozenset(name for name, end_ms in until.items() if end_ms <= now)
-        if "price" in until and self.category == "market":
-            fresh_until_ms = until["price"]
-        else:
-            fresh_until_ms = max(until.values(), default=fused.as_of_ms)
-        ahead = [end_ms for end_ms in until.values() if end_ms > now]
-        if fused.origin == "replay":
-            valid_until_ms = now_ms + REPLAY_RECHECK_MS
-        else:
-            valid_until_ms = min(ahead, default=LAST_MS)
-        return Ages(fresh_until_ms <= now, len(stale), stale, min(fresh_until_ms, LAST_MS), valid_until_ms)
-
-    def _fresh_until_ms(self, name: str, metric: FusedMetric, fused: Fused) -> int:
-        spec = self._specs.get(name)
-        return (metric.as_of_ms or fused.as_of_ms) + (spec.freshness_ms if spec else DEFAULT_FRESHNESS_MS)
+        stale = []
+        newest_ms, main_ms, next_ms = fused.as_of_ms, None, LAST_MS
+        for name, metric in fused.metrics.items():
+            spec = self._specs.get(name)
+            until_ms = (metric.as_of_ms or fused.as_of_ms) + (spec.freshness_ms if spec else DEFAULT_FRESHNESS_MS)
+            if until_ms <= now:
+                stale.append(name)
+            elif until_ms < next_ms:
+                next_ms = until_ms
+            if until_ms > newest_ms:
+                newest_ms = until_ms
+            if name == "price":
+                main_ms = until_ms
+        fresh_until_ms = newest_ms if main_ms is None else main_ms
+        valid_until_ms = now_ms + REPLAY_RECHECK_MS if fused.origin == "replay" else next_ms
+        return Ages(fresh_until_ms <= now, len(stale), frozenset(stale), min(fresh_until_ms, LAST_MS), valid_until_ms)
 
     def _shown(self, name: str, value: Value | None) -> Shown:
         if isinstance(value, bool | str | list) or value is None:
@@ -249,7 +281,7 @@ class FusedKind:
             deviation_bps=_deviation_bps(source.value, metric.value),
         )
 
-    def _asset(self, fused: Fused, entry: Entry, age: Ages) -> AssetRecord:
+    def _asset(self, fused: Fused | Brief, entry: Entry, age: Ages) -> AssetRecord:
         metrics = fused.metrics
         asset = self._assets.get(fused.entity[6:])
         price = metrics.get("price")
@@ -385,7 +417,7 @@ def _main_metric(fused: Fused) -> FusedMetric | None:
     return fused.metrics.get("price") or next(iter(fused.metrics.values()), None)
 
 
-def _latency_ms(entry: Entry, fused: Fused) -> int:
+def _latency_ms(entry: Entry, fused: Fused | Brief) -> int:
     return max(0, entry.written_ms - fused.as_of_ms)
 
 

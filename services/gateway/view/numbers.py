@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import lru_cache
 from math import isfinite
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -25,7 +26,14 @@ def decimal(value: float) -> str | None:
 
 def instant(ms: int) -> str:
     """RFC 3339 UTC instant with milliseconds and `Z`, of Unix milliseconds between 1970 and 9999."""
-    return (EPOCH + timedelta(milliseconds=ms)).isoformat(timespec="milliseconds")[:-6] + "Z"
+    seconds, rest = divmod(ms, 1000)
+    return f"{_second(seconds)}.{rest:03d}Z"
+
+
+@lru_cache(maxsize=1024)
+def _second(seconds: int) -> str:
+    """Date and time of a second; the records of one moment share it, and making it is most of the cost."""
+    return (EPOCH + timedelta(seconds=seconds)).isoformat()[:19]
 
 
 def http_date(ms: int) -> str:

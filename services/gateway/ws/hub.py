@@ -40,32 +40,38 @@ class Outlet(Protocol):
 class Selection:
     """Keys of one feed that some readers want; None: all of them. Readers with equal selections share the object."""
 
-    __slots__ = ("entries", "feed", "keys", "readers", "service")
+    __slots__ = ("_removals", "_waiting", "entries", "feed", "keys", "readers", "service")
 
     def __init__(self, service: str, feed: Feed, keys: tuple[str, ...] | None) -> None:
         self.service = service
         self.feed = feed
         self.keys = keys
         self.readers = 0
-        self.entries = [feed.entries.get(key) or Entry(key=key) for key in keys or ()]
+        self.entries: list[Entry] = [Entry(key=key) for key in keys or ()]
+        self._waiting = bool(keys)
+        self._removals = feed.removals
+
+    def wanted(self) -> list[Entry]:
+        """Entries of the named keys; those of keys without a record have tick 0."""
+        if self._waiting or self._removals != self.feed.removals:
+            self.entries = [self.feed.entries.get(entry.key) or Entry(key=entry.key) for entry in self.entries]
+            self._waiting = any(entry.version < 0 for entry in self.entries)
+            self._removals = self.feed.removals
+        return self.entries
 
     def changed_after(self, tick: int) -> list[Entry]:
         """Wanted entries that changed after `tick`."""
-        if self.keys is None:
-            changed = list(self.feed.changed_after(tick))
-            changed.reverse()
-            return changed
-        for at, entry in enumerate(self.entries):
-            if entry.version < 0:
-                self.entries[at] = self.feed.entries.get(entry.key, entry)
-        return [entry for entry in self.entries if entry.tick > tick and entry.version >= 0]
+        if self.keys is not None:
+            return [entry for entry in self.wanted() if entry.tick > tick]
+        changed = list(self.feed.changed_after(tick))
+        changed.reverse()
+        return changed
 
     def current(self, limit: int) -> list[Entry]:
         """Wanted entries that exist, at most `limit`, in the listing's order when all are wanted."""
         if self.keys is None:
             return self.feed.ordered()[:limit]
-        self.changed_after(0)
-        return [entry for entry in self.entries if entry.version >= 0][:limit]
+        return [entry for entry in self.wanted() if entry.version >= 0][:limit]
 
 
 Shared = dict[tuple[Selection, int, bool], Joined]
@@ -214,6 +220,9 @@ class Hub:
         selection, feed = stream.selection, stream.selection.feed
         if feed.ring is not None and feed.ring_lost_tick > stream.last:
             return None
+        if selection.readers == 1:
+            # Keeping what nobody shares would hold the whole turn's bytes at once, and fault in new pages for them.
+            return self._join(selection, stream.last, now_ms, batch=stream.batch)
         key = (selection, stream.last, stream.batch)
         joined = shared.get(key)
         if joined is None:
@@ -251,30 +260,38 @@ class Hub:
                     frames.append(self._event_frame(feed, service, past.entry, past.positions, now_ms))
             frames.reverse()
             return b"".join(frames), len(frames), upto
-        entries = selection.changed_after(last)
-        if batch and len(entries) > 1:
+        if batch:
+            entries = selection.changed_after(last)
+            if not entries:
+                return b"", 0, upto
             records = b",".join([feed.rendered(entry, now_ms).json for entry in entries])
             seq = max(entry.offset for entry in entries)
             return protocol.text_frame(protocol.update(service, seq, now_ms, records)), len(entries), upto
-        return b"".join([self._frame(feed, service, entry, now_ms) for entry in entries]), len(entries), upto
+        # One expression, because it runs once per record and client: a call per record would double the cost.
+        if selection.keys is None:
+            frames = [entry.frame or self._frame(feed, service, entry, now_ms) for entry in feed.changed_after(last)]
+            frames.reverse()
+        else:
+            frames = [
+                entry.frame or self._frame(feed, service, entry, now_ms)
+                for entry in selection.wanted()
+                if entry.tick > last
+            ]
+        return b"".join(frames), len(frames), upto
 
     def _frame(self, feed: Feed, service: str, entry: Entry, now_ms: int) -> bytes:
-        ready = entry.rendered
-        if ready is None or now_ms >= ready.valid_until_ms:
-            ready = feed.rendered(entry, now_ms)
-        frame = ready.frame
-        if frame is None:
-            message = protocol.update(service, entry.offset, entry.written_ms, ready.json)
-            frame = ready.frame = protocol.text_frame(message)
+        message = protocol.update(service, entry.offset, entry.written_ms, feed.rendered(entry, now_ms).json)
+        frame = entry.frame = protocol.text_frame(message)
         return frame
 
     def _event_frame(self, feed: Feed, service: str, entry: Entry, positions: dict[int, int], now_ms: int) -> bytes:
-        ready = feed.rendered(entry, now_ms)
-        if ready.frame is None:
+        if entry.frame is None:
             cursor = protocol.cursor_of(service, positions)
-            message = protocol.update(service, entry.offset, entry.written_ms, ready.json, cursor=cursor)
-            ready.frame = protocol.text_frame(message)
-        return ready.frame
+            record = feed.rendered(entry, now_ms).json
+            entry.frame = protocol.text_frame(
+                protocol.update(service, entry.offset, entry.written_ms, record, cursor=cursor)
+            )
+        return entry.frame
 
     def _select(self, service: str, keys: tuple[str, ...] | None) -> Selection:
         selection = self._selections.get((service, keys))
