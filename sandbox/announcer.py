@@ -66,9 +66,13 @@ class Announcer:
                     await asyncio.sleep(RETRY_S)
                     self._wake.set()
 
+    def pending(self) -> int:
+        """How many states wait to be sent."""
+        return len(self._waiting)
+
     async def emptied(self) -> None:
         """Return when nothing waits to be sent."""
-        while self._waiting:
+        while self.pending():
             await asyncio.sleep(0.05)
 
 

@@ -25,6 +25,8 @@ PORT = 7860
 LOOPBACK = "127.0.0.1"
 STOP_S = 25.0
 """Budget of the whole stop; whoever stops us usually kills after 30 s."""
+STOP_MARGIN_S = 2.0
+"""A service is told to be done this long before it would be killed."""
 FIRST_RECORD_S = 120.0
 FIRST_RECORD_POLL_S = 0.25
 
@@ -150,6 +152,7 @@ def _child(row: Service, port: int | None, folder: Path, environ: dict[str, str]
     """The child of a service: ready by its own port where it has one, else by its operations port."""
     ops_port = process.free_port()
     mine = environ | {variable("instance"): row.name, variable("ops_port"): str(ops_port)}
+    mine.setdefault(variable("stop_s"), str(row.stop_s - STOP_MARGIN_S))
     arguments = list(row.arguments)
     if row.port is not None and row.port.startswith("--"):
         arguments += [row.port, str(port)]
