@@ -30,6 +30,8 @@ from services.common.errors import DefinitionError
 from services.common.metrics import Metrics
 
 SKIPPED: Final = "SKIPPED"
+FINAL: Final = frozenset({"AUTH", "FORBIDDEN_REGION"})
+"""One of these is enough to open the breaker: asking again changes nothing and may get us banned."""
 QUOTA_PAUSE_MS: Final = 3_600_000
 """Pause after a spent long budget when the provider does not say when it is full again."""
 
@@ -176,7 +178,7 @@ class Poller:
     async def _learn(self, line: Line, reply: Reply | Failure, outcome: Outcome) -> float | None:
         """Tell breaker and budgets what happened; the wait that the provider asked for, in seconds."""
         action, now_ms = ACTIONS[outcome.name], _now_ms()
-        line.breaker.record(action.breaks, now_ms, final=action.breaks and action.alert and not action.retry)
+        line.breaker.record(action.breaks, now_ms, final=outcome.name in FINAL)
         self._metrics.set(
             "breaker_open",
             0 if line.breaker.state(now_ms) == "closed" else 1,

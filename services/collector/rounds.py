@@ -114,22 +114,25 @@ class Rounds:
         return "failed"
 
     async def snapshot(
-        self, provider: str, endpoint: str, param: str, symbol: str, take: Callable[[list[BookChange], int], None]
+        self, provider: str, endpoint: str, param: str, entity: str, take: Callable[[list[BookChange], int], None]
     ) -> None:
-        """Ask for the start of an order book; `take` gets it."""
+        """Ask for the start of the order book of `entity`; `take` gets it."""
         line = self._lines.line(provider, endpoint)
-        if line is not None:
-            deadline_ms = _now_ms() + round(COMMAND_S * 1000)
-            await self._poller.ask(
-                Question(
-                    line=line,
-                    values={param: symbol},
-                    deadline_ms=deadline_ms,
-                    max_age_ms=-1,
-                    spare_reserve=False,
-                    books=take,
-                )
+        if line is None:
+            return
+        spelled = demand.spell(line.provider, line.endpoint.params, {entity}, self._identity).get(param)
+        if not spelled:
+            return
+        await self._poller.ask(
+            Question(
+                line=line,
+                values={param: spelled[0]},
+                deadline_ms=_now_ms() + round(COMMAND_S * 1000),
+                max_age_ms=-1,
+                spare_reserve=False,
+                books=take,
             )
+        )
 
     def _plan(self, now_ms: int) -> None:
         self._stale = False

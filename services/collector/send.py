@@ -185,9 +185,6 @@ class Sender:
 
     async def _read(self, response: httpx.Response) -> bytes:
         inflate = _Inflate(response.headers.get("content-encoding", ""), self._limits.body_bytes)
-        declared = response.headers.get("content-length", "")
-        if declared.isdigit() and int(declared) > self._limits.body_bytes:
-            raise _Refused("MALFORMED", f"body of {declared} bytes, more than {self._limits.body_bytes} allowed")
         async for chunk in response.aiter_raw():
             inflate.feed(chunk)
         return inflate.finish()

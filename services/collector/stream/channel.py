@@ -33,6 +33,7 @@ from services.collector.publish import Publisher
 from services.collector.registry.model import Provider
 from services.collector.send import USER_AGENT
 from services.collector.stream import dialects
+from services.collector.stream.book import Verdict
 from services.collector.stream.dialects import Socket
 from services.collector.stream.tops import Resync, Tops
 from services.common.metrics import Metrics
@@ -88,7 +89,7 @@ class Snapshots(Protocol):
     """Asks a REST endpoint for the start of a book."""
 
     async def __call__(
-        self, provider: str, endpoint: str, param: str, symbol: str, take: Callable[[list[BookChange], int], None]
+        self, provider: str, endpoint: str, param: str, entity: str, take: Callable[[list[BookChange], int], None]
     ) -> None:
         """`take` gets the book changes of the answer and when they were received."""
 
@@ -120,11 +121,11 @@ class Channel:
         metrics: Metrics,
         address: Callable[[], Awaitable[str]],
         snapshots: Snapshots,
-        symbols: Mapping[str, tuple[str, str]],
+        symbols: Mapping[str, list[tuple[str, str]]],
         tls: ssl.SSLContext | None = None,
         draw: Callable[[], float] = random.random,
     ) -> None:
-        """`symbols`: entity -> (channel, value) by which its book is asked for."""
+        """`symbols`: entity -> the subscriptions (channel, value) that its book may come from."""
         self._provider = provider
         self._socket = socket
         self._stream = provider.streams[socket.stream]
@@ -325,24 +326,29 @@ class Channel:
     def _resync(self, resync: Resync) -> None:
         """Ask for a new start of a book, by REST, by subscribing anew, or in the end by a new connection."""
         self._metrics.inc("book_resyncs_total", provider=self._provider.id, reason=str(resync.why))
-        known = self._symbols.get(resync.entity)
-        if resync.entity in self._resyncs or known is None:
+        if resync.entity in self._resyncs:
             return
-        channel, value = known
         if self._tops.snapshot is None:
-            if resync.why in ("waiting",):
-                return  # the socket sends the snapshot by itself
-            param = next(iter(self._socket.channels[channel]))
-            texts = dialects.resubscribe(self._stream, channel, {param: value}, _now_ms())
-            if not texts:
-                raise Ended("resync", "STALE", f"book of {resync.entity}: {resync.why}")
-            self._outgoing += texts
+            if resync.why != Verdict.WAITING:  # a new book waits for the snapshot that the socket sends by itself
+                self._resubscribe(resync)
             return
-        task = asyncio.create_task(self._fetch_snapshot(resync.entity, value), name=f"snapshot {resync.entity}")
+        task = asyncio.create_task(self._fetch_snapshot(resync.entity), name=f"snapshot {resync.entity}")
         self._resyncs[resync.entity] = task
         task.add_done_callback(lambda _: self._resyncs.pop(resync.entity, None))
 
-    async def _fetch_snapshot(self, entity: str, symbol: str) -> None:
+    def _resubscribe(self, resync: Resync) -> None:
+        texts = [
+            text
+            for channel, value in self._symbols.get(resync.entity, [])
+            for text in dialects.resubscribe(
+                self._stream, channel, {next(iter(self._socket.channels[channel])): value}, _now_ms()
+            )
+        ]
+        if not texts:
+            raise Ended("resync", "STALE", f"book of {resync.entity}: {resync.why}")
+        self._outgoing += texts
+
+    async def _fetch_snapshot(self, entity: str) -> None:
         source = self._tops.snapshot
         assert source is not None
 
@@ -352,7 +358,7 @@ class Channel:
 
         failures = 0
         while True:
-            await self._snapshots(self._provider.id, source.endpoint, source.param, symbol, take)
+            await self._snapshots(self._provider.id, source.endpoint, source.param, entity, take)
             if not self._tops.needs_snapshot(entity):
                 return
             failures += 1

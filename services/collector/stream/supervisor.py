@@ -13,8 +13,8 @@ from services.collector.registry.model import Param, Provider, Stream
 from services.collector.stream.channel import Channel
 from services.collector.stream.dialects import Socket, sockets
 
-Symbols = dict[str, tuple[str, str]]
-"""Entity -> (channel, value in the venue's spelling)."""
+Symbols = dict[str, list[tuple[str, str]]]
+"""Entity -> its subscriptions: (channel, value in the venue's spelling)."""
 SETTLE_S = 15.0
 """Changes gather for so long before sockets are opened anew: a listing is learnt in many small steps."""
 
@@ -93,7 +93,7 @@ def plan(
 
 
 def symbols(provider: Provider, socket: Socket, identity: Identity) -> Symbols:
-    """By which channel and value each entity of a socket is subscribed, so that its book can be asked for again."""
+    """By which channels and values each entity of a socket is subscribed, so that its book can be asked for again."""
     stream: Stream = provider.streams[socket.stream]
     found: Symbols = {}
     for channel, params in socket.channels.items():
@@ -106,5 +106,5 @@ def symbols(provider: Provider, socket: Socket, identity: Identity) -> Symbols:
                 sides = reader.pair(value)
                 if sides is not None:
                     for kind in ("pair", "perp"):
-                        found.setdefault(f"{kind}:{sides.base}/{sides.quote}", (channel, value))
+                        found.setdefault(f"{kind}:{sides.base}/{sides.quote}", []).append((channel, value))
     return found
