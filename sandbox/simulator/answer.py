@@ -27,12 +27,16 @@ from services.collector.map.entities import (
     entity_reader,
     quote_reader,
 )
+from services.collector.map.fields import Reader, reader
 from services.collector.map.paths import At, Star, getter, parse, top
 from services.collector.map.rows import Select, selector
+from services.collector.map.values import Bad
 from services.collector.registry.mapping import Emit, FieldRule, TimeRule, Zip
 from services.collector.registry.model import Provider
 
 MINUTE_MS = 60_000
+NUMBERED = ("trade_id", "contract_trade_id")
+"""Names that must differ from one statement to the next."""
 
 
 class Mood(NamedTuple):
@@ -53,6 +57,8 @@ class Compiled(Struct, frozen=True):
     quote: NameReader | None
     order: tuple[tuple[str, Any], ...]
     """Fields in the order of writing."""
+    readers: tuple[tuple[bool, Reader], ...]
+    """Whether a field is required, and the mapping's reader of it."""
 
 
 class Note(NamedTuple):
@@ -90,6 +96,13 @@ class Writer:
                 entity_reader(emit.entity, sources, where),
                 quote_reader(emit.quote, sources, emit.entity, where),
                 _in_order(emit.fields),
+                tuple(
+                    (
+                        isinstance(rule, FieldRule) and rule.required,
+                        reader(_rule(rule), self._specs[metric], provider.nulls, where),
+                    )
+                    for metric, rule in emit.fields.items()
+                ),
             )
             for index, emit in enumerate(emits)
         ]
@@ -137,30 +150,28 @@ class Writer:
         said = self._said(lead, here)
         if not said:
             return
-        outer: dict[Any, list[str]] = {}
-        for at, entity in said:
-            outer.setdefault(_outer_key(at), []).append(entity)
+        outer = list(dict.fromkeys(_outer_key(at) for at, _ in said))
         if len(outer) > 1 and len({entity for _, entity in said}) == 1:
             return  # many statements of one entity (trades, bars): not a list of entities
         quotes = [entity.rpartition("/")[2] for _, entity in said if "/" in entity]
         targets = asked or self._universe.targets(lead.emit.entity.kind, list(dict.fromkeys(quotes)))
         targets = [target for target in targets if self._universe.can_name(self.provider, lead.emit.entity, target)]
-        if not targets:
+        keys = self._models(lead, here)
+        if not targets or not keys:
             return
         rule = lead.emit.entity
         by_key = "$key" in (rule.id, rule.symbol, rule.contract) or "^$key" in (rule.id, rule.symbol, rule.contract)
-        keys = list(outer)
-        pieces = {key: container[key] for key in keys}
+        pieces = {key: container[key] for key in outer}
         if type(container) is list:
             rest = [piece for index, piece in enumerate(container) if index not in pieces]
-            container[:] = [copy.deepcopy(pieces[keys[i % len(keys)]]) for i in range(len(targets))] + rest
+            container[:] = [copy.deepcopy(pieces[_model(keys, i)]) for i in range(len(targets))] + rest
             order: dict[Any, Target] = dict(enumerate(targets))
         else:
             others = {key: piece for key, piece in container.items() if key not in pieces}
             container.clear()
             order = {}
             for i, target in enumerate(targets):
-                old = keys[i % len(keys)]
+                old = _model(keys, i)
                 new = (
                     self._universe.spell(self.provider, rule, target)
                     if by_key
@@ -187,6 +198,17 @@ class Writer:
             return
         for row, at in one.select(here).rows:
             set_identity(self._universe, self.provider, one.emit, asked[0], row, at, body)
+
+    def _models(self, lead: Compiled, here: At) -> list[Any]:
+        """Outer keys of rows that serve as models, the fullest first; rows that lack what is required do not."""
+        full: dict[Any, int] = {}
+        for row, at in lead.select(here).rows:
+            read = [(required, read(row, at)) for required, read in lead.readers]
+            known = sum(value is not None and not isinstance(value, Bad) for _, value in read)
+            lacking = any(required and (value is None or isinstance(value, Bad)) for required, value in read)
+            if not isinstance(lead.entity(row, at), Unknown) and not lacking:
+                full[_outer_key(at)] = full.get(_outer_key(at), 0) + known
+        return sorted(full, key=lambda key: -full[key])
 
     def _said(self, one: Compiled, here: At) -> list[tuple[At, str]]:
         rows = one.select(here).rows
@@ -218,6 +240,8 @@ class Writer:
                 _shift(rule, one.emit, row, at, body, shift_ms, taken)
                 continue
             value = self._truth.value(spec, entity, quote, told_ms, self.provider.id)
+            if name in NUMBERED:
+                value = str(mood.now_ms * 100 + len(taken) % 100)
             if value is None:
                 continue
             if isinstance(value, float) and spec.unit == "quote_per_base":
@@ -227,6 +251,18 @@ class Writer:
             reason = write_field(rule, spec, value, row, at, one.emit, body, taken)
             if reason is not None:
                 yield Note(name, entity, reason)
+
+
+BEST = 5
+"""The first rows, of the largest assets, are made from the fullest example; the others show what else the example shows."""
+
+
+def _model(keys: list[Any], number: int) -> Any:
+    return keys[0] if number < BEST else keys[number % len(keys)]
+
+
+def _rule(rule: Any) -> FieldRule:
+    return rule if isinstance(rule, FieldRule) else FieldRule(path=rule)
 
 
 def _in_order(fields: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
@@ -301,8 +337,6 @@ def _outer_key(at: At) -> Any:
 
 
 def _event_of(rule: TimeRule, row: Any, at: At) -> int | None:
-    if rule.unit == "s_of_day":
-        return None
     for path in [rule.path] if isinstance(rule.path, str) else rule.path:
         value = getter(parse(path))(row, at)
         if value not in (None, ""):

@@ -104,6 +104,8 @@ def _first(rule: FieldRule, row: Any, at: At, emit: Emit, body: Body) -> Place |
 
 def _raw(rule: FieldRule, spec: Spec, value: Value, example: Any, row: Any, at: At) -> Any:
     if isinstance(value, str):
+        if value.isdecimal():
+            return int(value) if isinstance(example, int) else value
         if not isinstance(example, str):
             return None
         return value.lower() if example.islower() else value.upper() if example.isupper() else value

@@ -35,6 +35,15 @@ class Body:
         self.answers = answers or []
 
     @classmethod
+    def wrapped(cls, message: Any, unwrap: str | None) -> Body:
+        """A socket message of which the mapping sees the part at `unwrap`, where there is one."""
+        if unwrap is not None:
+            place = _walk(message, parse(unwrap).steps, None, cls(message, message))
+            if place is not None and place.read() is not None:
+                return cls(message, place.read(), place)
+        return cls(None, message, Place([message], 0))
+
+    @classmethod
     def of(cls, whole: Any, kind: str) -> Body:
         """The body of an answer of this kind."""
         if kind in ("jsonrpc", "graphql"):
@@ -112,7 +121,7 @@ def _walk(value: Any, steps: tuple[str | int | Star, ...], own: Place | None, bo
         if (type(value) is dict and step in value) or (
             type(value) is list and type(step) is int and -len(value) <= step < len(value)
         ):
-            value = value[step]
+            value = value[step]  # type: ignore[index]
         else:
             return None
     last = steps[-1]

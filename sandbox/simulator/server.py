@@ -6,14 +6,15 @@ import asyncio
 import json
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import nullcontext, suppress
 from typing import Any
 from urllib.parse import parse_qs, unquote
 
 import msgspec
-from sandbox.simulator.sockets import Socket
 
 from sandbox.simulator.moods import Behaviour
 from sandbox.simulator.simulator import Response, Simulator
+from sandbox.simulator.sockets import Socket
 from schemas import metrics
 
 Scope = dict[str, Any]
@@ -116,11 +117,12 @@ def now_ms() -> int:
 
 
 async def _answer(response: Response, send: Send) -> None:
-    """Send a response; status 0 promises a body and leaves, which breaks the connection."""
+    """Send a response; status 0 promises a body and does not send it, upon which the server breaks the connection."""
     headers = dict(response.headers) | {"content-length": str(len(response.body) if response.status else 1000)}
     pairs = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
     await send({"type": "http.response.start", "status": response.status or 200, "headers": pairs})
-    await send({"type": "http.response.body", "body": response.body})
+    with suppress(RuntimeError) if not response.status else nullcontext():
+        await send({"type": "http.response.body", "body": response.body})
 
 
 async def _body(receive: Receive) -> bytes:

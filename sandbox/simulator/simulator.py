@@ -13,6 +13,7 @@ from sandbox.simulator.identity import Universe, targets_of
 from sandbox.simulator.market import Market
 from sandbox.simulator.matching import Asked, asked
 from sandbox.simulator.moods import Behaviour, Moods
+from sandbox.simulator.sockets import Script
 from sandbox.simulator.truth import Truth
 from services.collector.admit.dialects import DIALECTS
 from services.collector.map.identity import load as load_identity
@@ -56,6 +57,7 @@ class Simulator:
         self.universe = Universe(load_identity())
         self.moods = Moods()
         self._writers: dict[tuple[str, str], Writer] = {}
+        self._scripts: dict[tuple[str, str], Script] = {}
         self._counts: dict[str, tuple[int, int]] = {}
 
     def respond(self, provider_id: str, method: str, path: str, query: str, body: bytes, now_ms: int) -> Response:
@@ -101,6 +103,13 @@ class Simulator:
         if call_id is not None and isinstance(body.whole, dict) and "id" in body.whole:
             body.whole["id"] = call_id
         return formats.write(endpoint, body, example.body), notes
+
+    def script(self, provider: Provider, stream: str) -> Script:
+        """What one stream can say."""
+        key = (provider.id, stream)
+        if key not in self._scripts:
+            self._scripts[key] = Script(self, provider, stream)
+        return self._scripts[key]
 
     def mood(self, provider_id: str, now_ms: int) -> Mood:
         """How the provider tells the market now."""

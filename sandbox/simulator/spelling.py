@@ -14,7 +14,8 @@ SIGNIFICANT = 10
 """Digits of a written number: more than any tolerance of the catalogue can tell apart."""
 _NUMBER = re.compile(r"[-+]?\d[\d,]*\.?\d*(?:[eE][-+]?\d+)?|[-+]?\.\d+")
 _ISO = re.compile(r"(\d{4}-\d\d-\d\d)([T ])(\d\d:\d\d)(:\d\d)?(\.\d+)?(.*)")
-_FACTOR = {"s": 1e-3, "ms": 1.0, "us": 1e3, "ns": 1e6}
+_PER_MS = {"s": 0, "ms": 1, "us": 1_000, "ns": 1_000_000}
+"""Units in a millisecond; whole, so that nanoseconds stay exact. Seconds are divided."""
 
 
 def number_like(value: float, example: Any, whole: bool = False) -> Any:
@@ -51,11 +52,15 @@ def time_like(
 ) -> Any:
     """The moment as the example is written, in the rule's unit; None when it cannot be."""
     moment_ms = at_ms - round(add_s * 1000)
-    if unit in _FACTOR:
-        scaled = moment_ms * _FACTOR[unit]
+    if unit == "hex_s":
+        return hex(moment_ms // 1000)
+    if unit in _PER_MS:
+        whole = moment_ms * _PER_MS[unit] or moment_ms // 1000
+        if unit == "s" and isinstance(example, float):
+            return moment_ms / 1000
         if isinstance(example, str):
-            return f"{moment_ms / 1000:.3f}" if unit == "s" and "." in example else str(int(scaled))
-        return moment_ms / 1000 if unit == "s" and isinstance(example, float) else int(scaled)
+            return f"{moment_ms / 1000:.3f}" if unit == "s" and "." in example else str(whole)
+        return whole
     if not isinstance(example, str):
         return None
     zone = timezone(timedelta(hours=zone_h)) if zone_h else UTC

@@ -1,0 +1,409 @@
+"""One simulated socket: it understands the provider's own subscriptions and tells what was subscribed to in its own messages."""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+import zlib
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import unquote, urlsplit
+
+from msgspec import Struct
+
+from sandbox.simulator.answer import Writer
+from sandbox.simulator.books import BookWriter, Turn
+from sandbox.simulator.identity import Target, targets_of
+from sandbox.simulator.market import draw
+from sandbox.simulator.matching import message_values
+from sandbox.simulator.places import Body, Place
+from services.collector.map.messages import Bindings, StreamMapper, compile_stream
+from services.collector.map.paths import parse
+from services.collector.registry.mapping import Condition
+from services.collector.registry.model import Channel, Message, Param, Provider, Stream
+
+if TYPE_CHECKING:
+    from sandbox.simulator.simulator import Simulator
+
+TICK_MS = 1000
+ACTIVITY = 0.3
+"""A market speaks in a tick when its draw is above this: six of ten are silent."""
+_HOLE = re.compile(r"\{([A-Za-z0-9_]+)\}")
+
+
+class Topic(NamedTuple):
+    """A kind of message: words in a channel's name or subscription that ask for it, in the order of asking."""
+
+    name: str
+    words: tuple[str, ...]
+
+
+TOPICS = (
+    Topic("quote", ("bookticker", "bbo", "quote", "best", "top")),
+    Topic("candle", ("kline", "candle", "ohlc", "bar")),
+    Topic("trade", ("trade", "match", "deal", "transaction", "fill")),
+    Topic("book", ("book", "depth", "level2", "l2", "diff")),
+    Topic("ticker", ("ticker", "stat", "24h", "summary", "detail", "instrument", "market")),
+)
+
+
+class Shown(NamedTuple):
+    """An example message: its name in the definition, its data, and what it is about."""
+
+    name: str
+    data: Any
+    topic: str
+    whole_book: bool
+
+
+class Subscription(Struct):
+    """What a client asked for on one channel."""
+
+    channel: str
+    targets: list[Target]
+    values: tuple[str, ...]
+    told: dict[Target, int]
+    """Tick of the last book of each market."""
+    numbers: dict[Target, int]
+    """Channel number of each market, where the venue gives them."""
+
+
+class Script:
+    """What one stream can say, from its examples; made once for each stream."""
+
+    def __init__(self, simulator: Simulator, provider: Provider, name: str) -> None:
+        self.provider = provider
+        self.name = name
+        self.stream: Stream = provider.streams[name]
+        self.mapper: StreamMapper = compile_stream(provider, name, simulator.universe.identity)
+        self.shown: list[Shown] = []
+        self.acks: list[Any] = []
+        self.binds: dict[str, Any] = {}
+        self.pongs: list[Any] = []
+        self.writers: dict[str, Writer] = {}
+        self.books: dict[str, BookWriter] = {}
+        for message, definition in self.stream.messages.items():
+            where = f"streams.{name}.messages.{message}"
+            self.writers[message] = Writer(provider, definition.emits, simulator.truth, simulator.universe, where)
+            if definition.book is not None:
+                self.books[message] = BookWriter(
+                    provider, definition.book, simulator.truth, simulator.universe, TICK_MS
+                )
+        for example in simulator.examples.streams.get((provider.id, name), ()):
+            self._read(json.loads(example.body), example.expected.received_ms)
+
+    def _read(self, messages: list[Any], received_ms: int) -> None:
+        bindings: Bindings = {}
+        for message in messages:
+            data = _plain(message)
+            heard = self.mapper.read(data, received_ms, "sandbox", bindings)
+            if heard.kind == "data" and heard.message is not None and heard.mapped is not None:
+                whole = any(book.kind == "snapshot" for book in heard.mapped.books)
+                self.shown.append(Shown(heard.message, data, _topic_of(self.stream.messages[heard.message]), whole))
+            elif heard.kind == "ack":
+                self.acks.append(data)
+            elif heard.kind == "bound" and heard.message is not None:
+                self.binds[heard.message] = data
+            elif heard.kind == "ignore" and "pong" in (heard.message or ""):
+                self.pongs.append(data)
+
+    def of_channel(self, name: str, channel: Channel) -> list[Shown]:
+        """Examples that answer a subscription to this channel: one of each message, whole books apart."""
+        words = f"{name} {json.dumps(channel.subscribe)}".lower()
+        topic = next((topic.name for topic in TOPICS if any(word in words for word in topic.words)), None)
+        chosen = [one for one in self.shown if one.topic == topic] or self.shown
+        kept: dict[tuple[str, bool], Shown] = {}
+        for one in chosen:
+            kept.setdefault((one.name, one.whole_book), one)
+        return list(kept.values())
+
+
+class Socket:
+    """One connection."""
+
+    def __init__(self, simulator: Simulator, scripts: list[Script]) -> None:
+        self._simulator = simulator
+        self._scripts = scripts
+        self._open: dict[tuple[int, str], list[Subscription]] = {}
+        self._next_number = 1
+
+    @classmethod
+    def open(cls, simulator: Simulator, provider_id: str, path: str) -> Socket | None:
+        """The socket at a path of a provider; None when it has none there."""
+        provider = simulator.registry.providers.get(provider_id)
+        if provider is None:
+            return None
+        found = [
+            (name, values)
+            for name, stream in provider.streams.items()
+            if (values := _values_in(stream, path)) is not None
+        ]
+        if not found:
+            return None
+        socket = cls(simulator, [simulator.script(provider, name) for name, _ in found])
+        for index, (script, (_, values)) in enumerate(zip(socket._scripts, found, strict=True)):
+            for channel, definition in script.stream.channels.items():
+                if not definition.subscribe and definition.on:
+                    socket._subscribe(index, channel, {name: (value,) for name, value in values.items()})
+        return socket
+
+    def hear(self, text: str, now_ms: int) -> list[str | bytes]:
+        """Answers to one message of the client."""
+        data = _plain(text)
+        said: list[Any] = []
+        for index, script in enumerate(self._scripts):
+            for name, channel in script.stream.channels.items():
+                for template in channel.subscribe:
+                    values = message_values(template, data)
+                    if values is not None:
+                        subscription = self._subscribe(index, name, values)
+                        said += self._acknowledge(script, data)
+                        said += self._bind(script, subscription)
+                for template in channel.unsubscribe:
+                    values = message_values(template, data)
+                    if values is not None:
+                        gone = {value for parts in values.values() for value in parts}
+                        kept = self._open.get((index, name), [])
+                        self._open[index, name] = [one for one in kept if not set(one.values) & gone]
+            if "ping" in text[:60].lower():
+                said += script.pongs[:1]
+        return [self._packed(self._scripts[0], one) for one in said]
+
+    def tick(self, now_ms: int) -> Iterator[str | bytes]:
+        """What the venue says now, to everything that is subscribed."""
+        for (index, channel), subscriptions in self._open.items():
+            script = self._scripts[index]
+            for subscription in subscriptions:
+                for shown in script.of_channel(channel, script.stream.channels[channel]):
+                    for message in self._messages(script, subscription, shown, now_ms):
+                        yield self._packed(script, message)
+
+    def _subscribe(self, index: int, channel: str, values: Mapping[str, tuple[str, ...]]) -> Subscription:
+        script = self._scripts[index]
+        definition = script.stream.channels[channel]
+        targets = targets_of(self._simulator.universe, script.provider, definition.params, values)
+        texts = tuple(value for parts in values.values() for value in parts)
+        one = Subscription(channel, targets, texts, {}, {})
+        self._open.setdefault((index, channel), []).append(one)
+        return one
+
+    def _messages(self, script: Script, subscription: Subscription, shown: Shown, now_ms: int) -> Iterator[Any]:
+        definition = script.stream.messages[shown.name]
+        named = any(isinstance(param, Param) for param in script.stream.channels[subscription.channel].params.values())
+        if definition.book is not None and definition.emits == []:
+            for target in subscription.targets:
+                message = self._book(script, subscription, shown, definition, target, now_ms)
+                if message is not None:
+                    yield message
+            return
+        about: list[Target | None] = [*subscription.targets] if named else [None]
+        for one in about:
+            if one is None or self._speaks(script, shown, one, now_ms):
+                yield self._told(script, subscription, shown, definition, one, now_ms)
+
+    def _speaks(self, script: Script, shown: Shown, target: Target, now_ms: int) -> bool:
+        """Whether a market says something in this tick."""
+        return draw(script.provider.id, shown.name, *map(str, target), now_ms // TICK_MS) > ACTIVITY
+
+    def _told(
+        self,
+        script: Script,
+        subscription: Subscription,
+        shown: Shown,
+        definition: Message,
+        target: Target | None,
+        now_ms: int,
+    ) -> Any:
+        data = copy.deepcopy(shown.data)
+        body = Body.wrapped(data, script.stream.unwrap)
+        params = self._address(script, subscription, definition, body, data, target)
+        mood = self._simulator.mood(script.provider.id, now_ms)
+        script.writers[shown.name].write(body, params, [target] if target is not None else [], mood, 0)
+        return body.document()
+
+    def _book(
+        self, script: Script, subscription: Subscription, shown: Shown, definition: Message, target: Target, now_ms: int
+    ) -> Any:
+        tick = now_ms // TICK_MS
+        before = subscription.told.get(target)
+        starts = any(one.whole_book for one in script.shown if one.topic == "book")
+        if (
+            (shown.whole_book and before is not None)
+            or (not shown.whole_book and before is None and starts)
+            or before == tick
+        ):
+            return None
+        subscription.told[target] = tick
+        if not shown.whole_book and before is None:
+            before = tick - 1
+        data = copy.deepcopy(shown.data)
+        body = Body.wrapped(data, script.stream.unwrap)
+        params = self._address(script, subscription, definition, body, data, target)
+        turn = Turn(
+            None if shown.whole_book or (definition.book and definition.book.kind == "top") else before, tick, now_ms
+        )
+        factor = self._simulator.moods.of(script.provider.id).factor
+        script.books[shown.name].write(body, target, turn, params, factor)
+        return body.document()
+
+    def _address(
+        self,
+        script: Script,
+        subscription: Subscription,
+        definition: Message,
+        body: Body,
+        data: Any,
+        target: Target | None,
+    ) -> dict[str, str]:
+        """Write into a message which market its parameters (or its channel number) mean; the parameters, as the mapping gets them."""
+        params: dict[str, str] = {}
+        if target is None:
+            return params
+        for name, path in definition.params.items():
+            spelled = self._spelled(script, definition, name, target)
+            place = _place(body.inner, path)
+            if place is not None and spelled is not None:
+                place.write(spelled)
+            params[name] = spelled or ""
+        if script.stream.bound_by is not None and target in subscription.numbers:
+            place = _place(data, script.stream.bound_by)
+            if place is not None:
+                place.write(subscription.numbers[target])
+            for bind in script.binds:
+                rule = script.stream.messages[bind].bind
+                for name in rule.params if rule is not None else ():
+                    params[name] = self._spelled(script, definition, name, target) or ""
+        return params
+
+    def _spelled(self, script: Script, definition: Message, name: str, target: Target) -> str | None:
+        """The market in the style of the rule that reads this parameter."""
+        rules = [emit.entity for emit in definition.emits] + (
+            [definition.book.entity] if definition.book is not None else []
+        )
+        rule = next((one for one in rules if f"$param.{name}" in (one.symbol, one.id, one.base)), None)
+        if rule is None:
+            return None
+        return self._simulator.universe.spell(script.provider, rule, target)
+
+    def _bind(self, script: Script, subscription: Subscription) -> list[Any]:
+        """One message for each market that gives it a channel number."""
+        said = []
+        for name, example in script.binds.items():
+            rule = script.stream.messages[name].bind
+            readers = script.of_channel(subscription.channel, script.stream.channels[subscription.channel])
+            if rule is None or not readers:
+                continue
+            for target in subscription.targets:
+                if target in subscription.numbers:
+                    continue
+                number = subscription.numbers[target] = self._next_number
+                self._next_number += 1
+                data = copy.deepcopy(example)
+                _write(data, rule.key, number)
+                for param, path in rule.params.items():
+                    spelled = self._spelled(script, script.stream.messages[readers[0].name], param, target)
+                    _write(data, path, spelled)
+                said.append(data)
+        return said
+
+    def _acknowledge(self, script: Script, asked: Any) -> list[Any]:
+        ack = script.stream.ack
+        if ack is None or (script.binds and not script.acks):
+            return []
+        data = copy.deepcopy(script.acks[0]) if script.acks else _made(ack.when)
+        if (
+            isinstance(data, dict)
+            and isinstance(asked, dict)
+            and "id" in asked
+            and ("id" in data or _wants_id(ack.when))
+        ):
+            data["id"] = asked["id"]
+        return [data]
+
+    def _packed(self, script: Script, message: Any) -> str | bytes:
+        text = message if isinstance(message, str) else json.dumps(message, separators=(",", ":"), ensure_ascii=False)
+        if script.stream.frames == "gzip":
+            packer = zlib.compressobj(wbits=31)
+            return packer.compress(text.encode()) + packer.flush()
+        if script.stream.frames == "deflate":
+            packer = zlib.compressobj(wbits=-15)
+            return packer.compress(text.encode()) + packer.flush()
+        return text
+
+
+def _topic_of(message: Message) -> str:
+    """What a message is about, by what its mapping gives."""
+    if message.book is not None:
+        return "book"
+    metrics = {metric for emit in message.emits for metric in emit.fields}
+    if metrics & {"trade_price", "contract_trade_price"}:
+        return "trade"
+    if any(metric.startswith("candle_") for metric in metrics):
+        return "candle"
+    return "ticker" if metrics & {"last", "price", "mark_price", "contract_last", "volume_base_24h"} else "quote"
+
+
+def _values_in(stream: Stream, path: str) -> dict[str, str] | None:
+    """Parameters in the path of a socket's address; None when the address is another."""
+    for url in (stream.url, *stream.mirrors):
+        names = _HOLE.findall(urlsplit(url).path)
+        pattern = "".join(
+            "([^/]+)" if i % 2 else re.escape(piece)
+            for i, piece in enumerate(_HOLE.split(urlsplit(url).path.rstrip("/")))
+        )
+        found = re.fullmatch(pattern + "/?", path)
+        if found is not None:
+            return dict(zip(names, map(unquote, found.groups()), strict=True))
+    return None
+
+
+def _plain(message: Any) -> Any:
+    if not isinstance(message, str):
+        return message
+    try:
+        return json.loads(message)
+    except ValueError:
+        return message
+
+
+def _place(value: Any, path: str) -> Place | None:
+    steps = parse(path).steps
+    for step in steps[:-1]:
+        try:
+            value = value[step]
+        except (KeyError, IndexError, TypeError):
+            return None
+    there = bool(steps) and (
+        (isinstance(value, dict) and steps[-1] in value) or (isinstance(value, list) and isinstance(steps[-1], int))
+    )
+    return Place(value, steps[-1]) if there else None  # type: ignore[arg-type]
+
+
+def _write(value: Any, path: str, new: Any) -> None:
+    place = _place(value, path)
+    if place is not None and new is not None:
+        place.write(new)
+
+
+def _made(conditions: list[Condition]) -> dict[str, Any]:
+    """An object for which simple conditions hold."""
+    made: dict[str, Any] = {}
+    for condition in conditions:
+        steps = [str(step) for step in parse(condition.path).steps]
+        inner = made
+        for step in steps[:-1]:
+            inner = inner.setdefault(step, {})
+        if steps:
+            inner[steps[-1]] = _satisfying(condition)
+    return made
+
+
+def _satisfying(condition: Condition) -> Any:
+    if condition.type == "null":
+        return None
+    return condition.eq if condition.eq is not None else (condition.among or [1])[0]
+
+
+def _wants_id(conditions: list[Condition]) -> bool:
+    return any(condition.path == "id" for condition in conditions)

@@ -1,0 +1,151 @@
+"""For every endpoint and stream of the registry: what the simulator says, the provider's own mapping reads as the truth.
+
+This is the proof that the inverse of a mapping works; what cannot be simulated is listed with its reason, never skipped in silence.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from functools import cache
+from urllib.parse import urlsplit
+
+import pytest
+
+from sandbox.simulator.matching import Asked
+from sandbox.simulator.simulator import LAG_MS, Simulator
+from sandbox.simulator.sockets import Socket
+from schemas import metrics
+from schemas.events import Raw
+from services.collector import demand, proof
+from services.collector.decode import decode_message
+from services.collector.map.mapped import BookChange
+from services.collector.map.messages import Bindings, compile_stream
+from services.collector.reading import Reader
+from services.collector.registry.load import load
+from services.collector.registry.model import Channel, Provider
+from services.collector.template import render
+
+SEED = 7
+NOW = 1_795_400_000_000
+EXACT = 1e-6
+"""What is left of a number after it was written with ten digits and read again."""
+WANTED = ("pair:bitcoin/tether", "pair:ethereum/tether", "pair:bitcoin/usd", "perp:bitcoin/tether", "asset:bitcoin")
+TICKS = 4
+
+
+@cache
+def simulator() -> Simulator:
+    return Simulator(load(), SEED)
+
+
+def endpoints() -> list[tuple[str, str]]:
+    return sorted(simulator().examples.endpoints)
+
+
+def channels() -> list[tuple[str, str, str]]:
+    providers = simulator().registry.providers
+    return [(p, s, c) for p, s in sorted(simulator().examples.streams) for c in providers[p].streams[s].channels]
+
+
+def untrue(event: Raw, provider: str, now_ms: int) -> list[str]:
+    """Numbers of an event that are not what this provider tells of the market."""
+    found = []
+    specs = metrics.load()
+    at_ms = min(now_ms - LAG_MS, event.event_ms or now_ms)
+    for name, value in event.metrics.items():
+        truth = simulator().truth.value(specs[name], event.entity, event.quote, at_ms, provider)
+        if isinstance(value, float) and isinstance(truth, float):
+            whole = 0.5 if specs[name].unit in ("count", "rank") else 0.0
+            if abs(value - truth) > EXACT * abs(truth) + whole + 1e-12:
+                found.append(f"{event.entity} {name}: read {value}, true {truth}")
+    return found
+
+
+@pytest.mark.parametrize(("provider_id", "name"), endpoints())
+def test_an_answer_is_read_as_the_truth(provider_id: str, name: str) -> None:
+    sim = simulator()
+    provider = sim.registry.providers[provider_id]
+    example = sim.examples.endpoints[provider_id, name][0]
+    params = {key: proof.text_of(value) for key, value in example.expected.params.items()}
+    body, notes = sim.fill(provider, Asked(name, params, {key: (value,) for key, value in params.items()}), NOW)
+    answer = Reader(provider, name, sim.universe.identity).read(200, {}, body, params, NOW, "sandbox")
+    assert answer.outcome.name == "OK", answer.outcome
+    assert answer.mapped is not None
+    assert answer.mapped.events or answer.mapped.books
+    unwritten = {(note.metric, note.entity) for note in notes}
+    wrong = [
+        text
+        for event in answer.mapped.events
+        for text in untrue(event, provider_id, NOW)
+        if (text.split()[1].rstrip(":"), event.entity) not in unwritten and not _shares_its_place(provider, name, text)
+    ]
+    assert wrong == []
+
+
+def _shares_its_place(provider: Provider, endpoint: str, text: str) -> bool:
+    """Two metrics read the same place: the first in the definition is the one that is told."""
+    metric = text.split()[1].rstrip(":")
+    paths: dict[str, list[str]] = {}
+    for emit in provider.endpoints[endpoint].emits:
+        for name, rule in emit.fields.items():
+            paths.setdefault(repr(getattr(rule, "path", rule)), []).append(name)
+    return any(metric in names[1:] for names in paths.values() if len(set(names)) > 1)
+
+
+@pytest.mark.parametrize(("provider_id", "stream", "channel"), channels())
+def test_a_stream_is_read_as_the_truth(provider_id: str, stream: str, channel: str) -> None:
+    sim = simulator()
+    provider = sim.registry.providers[provider_id]
+    definition = provider.streams[stream].channels[channel]
+    socket = Socket.open(sim, provider_id, urlsplit(provider.streams[stream].url).path or "/")
+    assert socket is not None
+    mapper = compile_stream(provider, stream, sim.universe.identity)
+    bindings: Bindings = {}
+    for question in _questions(provider, definition):
+        for said in socket.hear(question, NOW):
+            heard = mapper.read(decode_message(said), NOW, "sandbox", bindings)
+            assert heard.kind in ("ack", "bound", "ignore", "data"), (said, heard)
+    kinds, wrong, books = [], [], []
+    for tick in range(TICKS):
+        now_ms = NOW + tick * 1000
+        for said in socket.tick(now_ms):
+            heard = mapper.read(decode_message(said), now_ms, "sandbox", bindings)
+            kinds.append(heard.kind)
+            if heard.mapped is not None:
+                assert not heard.mapped.faults
+                wrong += [text for event in heard.mapped.events for text in untrue(event, provider_id, now_ms)]
+                books += [(now_ms, book) for book in heard.mapped.books]
+    assert wrong == []
+    assert set(kinds) <= {"data"}
+    for now_ms, book in books:
+        assert _near_the_market(provider_id, book, now_ms), book
+
+
+def _questions(provider: Provider, channel: Channel) -> Iterator[str]:
+    spelled = demand.spell(provider, channel.params, WANTED, simulator().universe.identity)
+    each = channel.per == "each" and len(spelled) == 1
+    name = next(iter(spelled), "")
+    for values in [{name: (value,)} for value in spelled[name]] if each else [spelled]:
+        for template in channel.subscribe if all(values.values()) else []:
+            message = render(template, values, NOW)
+            yield message if isinstance(message, str) else json.dumps(message)
+
+
+def _near_the_market(provider: str, book: BookChange, now_ms: int) -> bool:
+    """Levels that stand are within a few basis points of the price of their second, bids below, asks above."""
+    base, quote = book.entity.partition(":")[2].split("/")
+    price = simulator().market.price(base, quote, now_ms)
+    bids = [level for level, size in book.bids if size]
+    asks = [level for level, size in book.asks if size]
+    return all(abs(level / price - 1) < 0.003 for level in (*bids, *asks)) and (
+        not bids or not asks or max(bids) < min(asks)
+    )
+
+
+def test_what_cannot_be_simulated_has_a_reason() -> None:
+    assert all(reason for reason in simulator().examples.missing.values())
+    known = {*simulator().examples.endpoints, *simulator().examples.streams, *simulator().examples.missing}
+    for provider in simulator().registry.providers.values():
+        if (provider.id, "*") not in known:
+            assert {(provider.id, name) for name in (*provider.endpoints, *provider.streams)} <= known
