@@ -40,7 +40,7 @@ ALLOWED = (
         "sandbox.simulator.*",
         (
             *("sandbox", "schemas", "services.common"),
-            *(f"services.collector.{part}" for part in ("registry", "map", "match", "request", "decode", "stream")),
+            *(f"services.collector.{part}" for part in ("registry", "map", "match", "request", "decode", "stream", "proof", "admit")),
         ),
         "answers are made by walking the providers' own definitions backwards",
     ),
@@ -119,6 +119,7 @@ PURE_EXCEPTIONS = (
     Exception_(
         "services.aggregator.fusion.compiled", "pathlib", "the compiler's cache needs a folder that may be written"
     ),
+    Exception_("services.aggregator.fusion.cli", "sys", "a command reads lines and writes lines"),
     Exception_("services.aggregator.fusion.compiled", "threading", "compiled once, whoever asks first"),
 )
 

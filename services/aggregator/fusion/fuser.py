@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import itemgetter
 
 import msgspec
 
@@ -12,6 +13,7 @@ from services.aggregator.fusion.layout import LAG, N_IN, RIGHT, S2, VOICE
 from services.aggregator.fusion.model import Answer, Observation, Spec, nothing
 from services.aggregator.fusion.numbers import Numbers
 
+_PROVIDER = itemgetter(0)
 MOST_KEYS = 100_000
 """Keys whose state is held; the one that was opened first makes room."""
 
@@ -120,7 +122,7 @@ class Fuser:
 def one_each(observations: Sequence[Observation]) -> list[int] | None:
     """Which to keep so that each provider speaks once (its newest word) and no more than can be handled; None for all."""
     n = len(observations)
-    if n <= state.MOST_SOURCES and len({o.provider for o in observations}) == n:
+    if n <= state.MOST_SOURCES and len(set(map(_PROVIDER, observations))) == n:
         return None
     newest: dict[str, int] = {}
     for i, o in enumerate(observations):

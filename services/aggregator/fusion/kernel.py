@@ -10,8 +10,7 @@ import math
 from typing import Any
 
 from services.aggregator.fusion.layout import (
-    APART, AT, CAMP, CODE, COPY, COUNT, DRIFT, FIRST_MS, FRESH, FROZEN, GAIN, GID, INFL_A, INFL_B, LAG, LAGGING, LAST_MS,
-    LAST_VALUE, MEAN, KNOWN, NOISE, ODD, RIGHT, ORDER, PAIRS, PID, R_CHI, R_CONF, R_DOF, R_HIGH, R_LOW, R_MEAN, R_RIVAL,
+    APART, AT, CAMP, CODE, COPY, COUNT, DRIFT, FALL, FIRST_MS, FRESH, FROZEN, GAIN, GID, INFL_A, INFL_B, LAG, LAGGING, LAST_VALUE, MEAN, KNOWN, NOISE, ODD, RIGHT, ORDER, PID, R_CHI, R_CONF, R_DOF, R_HIGH, R_LOW, R_MEAN, R_RIVAL,
     R_RIVAL_MEAN, R_RIVAL_VAR, R_SPREAD, R_SURE, R_USED, R_VALUE, R_VAR, R_VOICES, RANGE, RESP, ROW, S2, S2_FLOOR, SECOND, SEEN, SHARE,
     TAU, UNIT_OFF, USED, VAR, VARIANCE, VOICES, VOL, Y,
 )
@@ -30,6 +29,10 @@ GROUP_VOICE = 0.97
 """Sources of one independence group are one voice, nearly."""
 FLAG = 3.0
 """A value further than this many tolerances from the answer is flagged."""
+TIE_REACH = 4.0
+"""Equal values count as a coincidence or a copy against pairs no further apart than this."""
+VOICE_FROM, VOICE_OVER, MOST_SHARED = 3.0, 6.0, 0.98
+"""Log-odds of being one voice from which, and over which, two sources are taken for one."""
 WEIGHT_PRIOR = 0.93
 """P(inlier) of an unknown source with static weight 1."""
 PRIOR_WINDOWS = 10.0
@@ -57,7 +60,13 @@ def answer(n: int, window: Array, work: Array, result: Array, head: Array, slots
         work[SECOND, i] = 0.0
         work[CODE, i] = RANGE
         work[ORDER, i] = -1.0
+        # A refused value takes part in the loops below with no weight.
         work[VOICES, i] = 0.0
+        work[GAIN, i] = -1e9
+        work[Y, i] = 0.0
+        work[NOISE, i] = 1.0
+        work[VARIANCE, i] = 1.0
+        work[FALL, i] = 0.5
         if not (value >= lowest and value <= highest) or value - value != 0.0 or (rel and value <= 0.0):
             continue
         work[CODE, i] = USED
@@ -75,6 +84,7 @@ def answer(n: int, window: Array, work: Array, result: Array, head: Array, slots
         work[Y, i] = (math.log(value) if rel else value) / tol + drift * (as_of - tau)
         work[NOISE, i] = max(sources[row, S2], S2_FLOOR) * inflation + head[APART]
         work[VARIANCE, i] = work[NOISE, i] + vol * (as_of - tau)
+        work[FALL, i] = 0.5 / work[VARIANCE, i]
         start = min(max(WEIGHT_PRIOR * window[2 * n + i], 0.05), WEIGHT_PRIOR)
         seen = sources[row, KNOWN]
         trust = (PRIOR_WINDOWS * start + seen * sources[row, RIGHT]) / (PRIOR_WINDOWS + seen)
@@ -89,54 +99,57 @@ def answer(n: int, window: Array, work: Array, result: Array, head: Array, slots
         return
     # 2. Voices: what was learned, what the definitions say, and exact ties that chance does not explain.
     ties = 0
-    near = 0
-    for a in range(used):
-        i = int(work[ORDER, a])
-        for b in range(a):
-            j = int(work[ORDER, b])
-            gap = abs(work[Y, i] - work[Y, j])
+    for i in range(n):
+        for j in range(i):
             if window[i] == window[j]:
                 ties += 1
-                near += 1
-            elif gap < 4.0:
-                near += 1
-    for a in range(used):
-        i = int(work[ORDER, a])
+    near = 0
+    if ties > 0:
+        for i in range(n):
+            for j in range(i):
+                if abs(work[Y, i] - work[Y, j]) < TIE_REACH:
+                    near += 1
+    for i in range(n):
+        if work[CODE, i] == RANGE:
+            continue
         slot = int(window[3 * n + i])
         pid = int(slots[slot, PID])
         gid = slots[slot, GID]
         twin = 0.0
-        same = 0
-        outer = 0
         if ties > 0:
-            for b in range(used):
-                j = int(work[ORDER, b])
+            same = 0
+            outer = 0
+            for j in range(n):
                 if window[i] == window[j]:
                     same += 1
-                elif abs(work[Y, i] - work[Y, j]) < 4.0:
+                elif abs(work[Y, i] - work[Y, j]) < TIE_REACH:
                     outer += 1
             if same > 1:
+                # Do others that agree in the main also agree to the last digit? Then so may these, without copying.
                 inner = same * (same - 1) // 2
-                others = near - inner - same * outer
-                twin = max(0.0, 1.0 - 4.0 * (ties - inner + 1.0) / (others + 2.0))
+                twin = max(0.0, 1.0 - 4.0 * (ties - inner + 1.0) / (near - inner - same * outer + 2.0))
         total = 1.0
-        for b in range(used):
-            j = int(work[ORDER, b])
-            if j == i:
+        for j in range(i):
+            if work[CODE, j] == RANGE:
                 continue
             other = int(window[3 * n + j])
             shared = 0.0
             qid = int(slots[other, PID])
-            if pid < PAIRS and qid < PAIRS and pid >= 0 and qid >= 0:
+            if pid >= 0 and qid >= 0:
                 # The lower triangle is in force, the upper accumulates.
                 odds = float(pairs[max(pid, qid), min(pid, qid)])
-                shared = min(max((odds - 3.0) / 6.0, 0.0), 0.98)
+                if odds > VOICE_FROM:
+                    shared = min((odds - VOICE_FROM) / VOICE_OVER, MOST_SHARED)
             if gid == slots[other, GID]:
                 shared = max(shared, GROUP_VOICE)
-            if window[i] == window[j]:
-                shared = max(shared, twin)
+            if twin > shared and window[i] == window[j]:
+                shared = twin
             total += shared
-        work[VOICES, i] = 1.0 / total
+            work[VOICES, j] += shared
+        work[VOICES, i] += total
+    for i in range(n):
+        if work[CODE, i] != RANGE:
+            work[VOICES, i] = 1.0 / work[VOICES, i]
     # 3. The camp that explains most: a mixture, every source right with its own variance or wrong anywhere.
     remembers = head[COUNT] > 0.0
     before = 0.0
@@ -148,29 +161,25 @@ def answer(n: int, window: Array, work: Array, result: Array, head: Array, slots
         before_var = head[VAR] + vol * elapsed
         fresh_sum = 0.0
         all_sum = 0.0
-        for a in range(used):
-            i = int(work[ORDER, a])
+        for i in range(n):
             all_sum += work[VOICES, i] / work[VARIANCE, i]
             fresh_sum += work[VOICES, i] * work[FRESH, i] / work[VARIANCE, i]
         newness = fresh_sum / all_sum
     best = -1.0
     centre = 0.0
-    for a in range(used + 1):
-        if a < used:
-            c = work[Y, int(work[ORDER, a])]
-        elif remembers:
+    for a in range(n + 1):
+        if a < n and work[CODE, a] != RANGE:
+            c = work[Y, a]
+        elif a == n and remembers:
             c = before
         else:
             continue
         score = 0.0
         if remembers:
             score = max(0.0, JUMP - 0.5 * (c - before) * (c - before) / before_var)
-        for b in range(used):
-            i = int(work[ORDER, b])
+        for i in range(n):
             d = work[Y, i] - c
-            term = work[GAIN, i] - 0.5 * d * d / work[VARIANCE, i]
-            if term > 0.0:
-                score += work[VOICES, i] * term
+            score += work[VOICES, i] * max(work[GAIN, i] - d * d * work[FALL, i], 0.0)
         if score > best or (score == best and c < centre):
             best = score
             centre = c
@@ -183,10 +192,9 @@ def answer(n: int, window: Array, work: Array, result: Array, head: Array, slots
             steady = 1.0 / (1.0 + math.exp(min(0.5 * d * d / before_var - JUMP, 50.0)))
             top = newness * steady / before_var * before
             bottom = newness * steady / before_var
-        for b in range(used):
-            i = int(work[ORDER, b])
+        for i in range(n):
             d = work[Y, i] - centre
-            r = 1.0 / (1.0 + math.exp(min(0.5 * d * d / work[VARIANCE, i] - work[GAIN, i], 50.0)))
+            r = 1.0 / (1.0 + math.exp(min(d * d * work[FALL, i] - work[GAIN, i], 50.0)))
             work[RESP, i] = r
             top += work[VOICES, i] * r / work[VARIANCE, i] * work[Y, i]
             bottom += work[VOICES, i] * r / work[VARIANCE, i]
@@ -232,8 +240,7 @@ def answer(n: int, window: Array, work: Array, result: Array, head: Array, slots
             # chi: squared surprise of each statement given all older ones; its expectation is dof.
             if var < 1e11:
                 d = y - mean
-                chi += work[VOICES, i] * work[RESP, i] * d * d / (var + 1.0 / precision) \
-                    * (1.0 + 0.0 * gain)
+                chi += work[VOICES, i] * work[RESP, i] * d * d / (var + 1.0 / precision)
                 dof += work[VOICES, i] * work[RESP, i]
             work[SHARE, i] = gain
         for b in range(a - (1 if i >= 0 else 0)):
@@ -254,18 +261,14 @@ def answer(n: int, window: Array, work: Array, result: Array, head: Array, slots
     rival = 0.0
     rival_mean = mean
     rival_var = var
-    for a in range(used):
-        i = int(work[ORDER, a])
-        if work[RESP, i] > 0.5:
+    for i in range(n):
+        if work[RESP, i] > 0.5 or work[CODE, i] == RANGE:
             continue
         c = work[Y, i]
         score = 0.0
-        for b in range(used):
-            j = int(work[ORDER, b])
+        for j in range(n):
             d = work[Y, j] - c
-            term = work[GAIN, j] - 0.5 * d * d / work[VARIANCE, j]
-            if term > 0.0:
-                score += work[VOICES, j] * (1.0 - work[RESP, j]) * term
+            score += work[VOICES, j] * (1.0 - work[RESP, j]) * max(work[GAIN, j] - d * d * work[FALL, j], 0.0)
         if score > rival:
             rival = score
             rival_mean = c
@@ -275,10 +278,9 @@ def answer(n: int, window: Array, work: Array, result: Array, head: Array, slots
             top = 0.0
             bottom = 0.0
             rival_voices = 0.0
-            for b in range(used):
-                j = int(work[ORDER, b])
+            for j in range(n):
                 d = work[Y, j] - rival_mean
-                r = (1.0 - work[RESP, j]) / (1.0 + math.exp(min(0.5 * d * d / work[VARIANCE, j] - work[GAIN, j], 50.0)))
+                r = (1.0 - work[RESP, j]) / (1.0 + math.exp(min(d * d * work[FALL, j] - work[GAIN, j], 50.0)))
                 work[SECOND, j] = r
                 top += work[VOICES, j] * r / work[VARIANCE, j] * work[Y, j]
                 bottom += work[VOICES, j] * r / work[VARIANCE, j]

@@ -311,7 +311,8 @@ def advance(rows: Array, metric: int, sources: Array, scratch: Array) -> None:
                     best = k
             lag = 0.0
             least = sources[row, PROFILE + best]
-            if sources[row, PROFILE + ZERO_SHIFT] > least * (1.0 + 3.0 * math.sqrt(2.0 / seen)):
+            # Errors of neighbouring samples overlap by the shift: that many fewer of them are independent.
+            if sources[row, PROFILE + ZERO_SHIFT] > least * (1.0 + 3.0 * math.sqrt(2.0 * (1.0 + abs(SHIFTS[best])) / seen)):
                 # The profile is a V with its tip between grid points; its arms rise by the volatility.
                 last = len(SHIFTS) - 1
                 low_arm = (sources[row, PROFILE] - least) / max(SHIFTS[best] - SHIFTS[0], 1)

@@ -6,13 +6,13 @@ import math
 from collections.abc import Sequence
 from struct import Struct as Packing
 from struct import error as PackingError
+from typing import Any
 
 import numpy as np
 
 from services.aggregator.fusion.compiled import KERNELS
 from services.aggregator.fusion.layout import (
-    CODE, PAIRS, R_CONF, R_HIGH, R_LOW, R_MEAN, R_RIVAL, R_RIVAL_MEAN, R_RIVAL_VAR, R_SPREAD, R_SURE, R_USED, R_VALUE,
-    R_VAR, R_VOICES, RANGE, REASONS, RESULT, RIGHT, S2, SHARE, SHIFTS, USED, WORKS,
+    ANSWERED, CODE, PAIRS, R_MEAN, R_RIVAL, R_RIVAL_MEAN, R_RIVAL_VAR, R_SURE, R_USED, R_VAR, RANGE, REASONS, RESULT, RIGHT, S2, SHARE, SHIFTS, USED, WORKS,
 )
 from services.aggregator.fusion.model import Answer, Observation, Spec, nothing
 from services.aggregator.fusion.state import MOST_SOURCES, Floats, Key, State
@@ -23,7 +23,8 @@ UNDER_MINIMUM = 0.5
 ZERO_TRUST = 0.9
 """P(right) of a source that says zero where everything else is positive."""
 _PACKINGS = [Packing(f"={4 * n}d") for n in range(MOST_SOURCES + 1)]
-_WANTED = np.array([R_VALUE, R_CONF, R_LOW, R_HIGH, R_SPREAD, R_USED, R_VOICES])
+Columns = tuple[tuple[Any, ...], ...]
+"""Observations by field."""
 
 
 class Numbers:
@@ -41,15 +42,18 @@ class Numbers:
         """The answer by the metric's strategy; observations of one provider each, at most MOST_SOURCES."""
         n = len(observations)
         relative = spec.scale == "rel"
-        if relative:
-            zeros = sum([o.value == 0 for o in observations])
+        columns = tuple(zip(*observations, strict=True))
+        if relative and 0 in columns[2]:
+            zeros = columns[2].count(0)
             if 2 * zeros > n:
                 return self._zero(spec, observations, zeros)
-        if not self._work(spec, self.state.key(spec, key), observations, as_of_ms):
+        if not self._work(spec, self.state.key(spec, key), observations, columns, as_of_ms):
             return nothing(spec.strategy, n)
-        value, confidence, low, high, spread, used, voices = self.result[_WANTED].tolist()
+        value, confidence, low, high, spread, used, voices = self.result.tolist()[:ANSWERED]
         shares = self.work[SHARE, :n].tolist()
-        why = [REASONS[int(code)] for code in self.work[CODE, :n].tolist()]
+        why: list[str | None] = [None] * n
+        if used < n:
+            why = [REASONS[int(code)] for code in self.work[CODE, :n].tolist()]
         tol = spec.tolerance
         stated: float | None = None
         if spec.strategy in STRATEGIES:
@@ -74,7 +78,7 @@ class Numbers:
         """Learn from a closed window."""
         state = self.state
         entry = state.key(spec, key)
-        if self._work(spec, entry, observations, as_of_ms):
+        if self._work(spec, entry, observations, tuple(zip(*observations, strict=True)), as_of_ms):
             KERNELS.learn(len(observations), self.window, self.work, self.result, entry.head, entry.path, entry.slots,
                           entry.ring, state.sources, state.pairs, float(as_of_ms))
             state.touched.add(spec.name)
@@ -88,14 +92,14 @@ class Numbers:
             KERNELS.advance_pairs(state.pairs, min(len(state.providers), PAIRS))
         state.touched.clear()
 
-    def _work(self, spec: Spec, entry: Key, observations: Sequence[Observation], as_of_ms: int) -> bool:
+    def _work(self, spec: Spec, entry: Key, observations: Sequence[Observation], columns: Columns, as_of_ms: int) -> bool:
         """Run the kernel on the window; False when no value is usable."""
-        providers, _, values, times, weights = zip(*observations, strict=True)
+        providers, _, values, times, weights = columns
         try:
-            slots = [entry.slot_of[p] for p in providers]
+            slots = list(map(entry.slot_of.__getitem__, providers))
         except KeyError:
             slots = [self.state.slot(spec, entry, o) for o in observations]
-        packing = _PACKINGS[len(observations)]
+        packing = _PACKINGS[len(slots)]
         try:
             packing.pack_into(self.bytes, 0, *values, *times, *weights, *slots)
         except PackingError:
@@ -103,7 +107,7 @@ class Numbers:
             values = tuple(v if isinstance(v, (int, float)) else math.nan for v in values)
             packing.pack_into(self.bytes, 0, *values, *times, *weights, *slots)
         low, high = spec.plausible or (-math.inf, math.inf)
-        KERNELS.answer(len(observations), self.window, self.work, self.result, entry.head, entry.slots,
+        KERNELS.answer(len(slots), self.window, self.work, self.result, entry.head, entry.slots,
                        self.state.sources, self.state.pairs, spec.tolerance, spec.scale == "rel", low, high, float(as_of_ms))
         return bool(self.result[R_USED])
 
