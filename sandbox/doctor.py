@@ -71,8 +71,9 @@ def memory(_: int) -> Finding:
 
 def files(_: int) -> Finding:
     """How many files a process may hold open."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return _finding("open files", soft >= FILES, f"{soft} (at most {hard})", str(FILES), f"run: ulimit -n {FILES}")
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    enough = hard == resource.RLIM_INFINITY or hard >= FILES
+    return _finding("open files", enough, f"at most {hard}", str(FILES), f"raise the hard limit: ulimit -Hn {FILES}")
 
 
 def port(wanted: int) -> Finding:

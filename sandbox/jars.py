@@ -25,6 +25,7 @@ COORDINATES = (
 LOCK = Path(__file__).parent / "jars.lock"
 DOWNLOADS = 6
 """Downloads at a time: enough to fill a line, few enough to be polite."""
+SHOWN_EVERY = 10
 ATTEMPTS = 3
 TIMEOUT_S = 60
 
@@ -58,7 +59,8 @@ def fetch(progress: Progress = quiet) -> list[Path]:
             context = _context()
             with ThreadPoolExecutor(DOWNLOADS) as pool:
                 for number, row in enumerate(pool.map(lambda row: _download(context, row), missing), 1):
-                    progress(f"  {number}/{len(missing)} {row.coordinate}")
+                    if number % SHOWN_EVERY == 0 or number == len(missing):
+                        progress(f"  {number}/{len(missing)} {row.coordinate}")
     return [path_of(row.coordinate) for row in rows]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -21,10 +22,13 @@ _PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
 
-def die_with_parent() -> None:
-    """Run in the child before exec: the kernel kills it when the thread that started it ends (Linux)."""
+def before_exec() -> None:
+    """Run in the child: the kernel kills it when the thread that started it ends (Linux), and it may open all files it can."""
     if _libc is not None:
         _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def spawn(
@@ -39,7 +43,7 @@ def spawn(
             stderr=subprocess.STDOUT,
             env=None if environ is None else dict(environ),
             start_new_session=True,
-            preexec_fn=die_with_parent,
+            preexec_fn=before_exec,
         )
 
 

@@ -13,7 +13,7 @@ from sandbox.simulator.identity import Universe, targets_of
 from sandbox.simulator.market import Market
 from sandbox.simulator.matching import Asked, asked
 from sandbox.simulator.moods import Behaviour, Moods
-from sandbox.simulator.sockets import Script
+from sandbox.simulator.script import Script
 from sandbox.simulator.truth import Truth
 from services.collector.admit.dialects import DIALECTS
 from services.collector.map.identity import load as load_identity
