@@ -90,6 +90,11 @@ class Poller:
         self._retries = retries
         self._archive = archive
         self._draw = draw
+        self._closing = asyncio.Event()
+
+    def close(self) -> None:
+        """Nothing waits any more: what is with a provider is finished, what waits for its turn is skipped."""
+        self._closing.set()
 
     async def ask(self, question: Question) -> Result:
         """Ask once, with the retries that its outcome deserves; everything that happens is on `ops.fetches`."""
@@ -128,12 +133,13 @@ class Poller:
             wait_s = REQUESTS.wait_s(number, self._draw(), told_s)
             if _now_ms() + wait_s * 1000 >= question.deadline_ms or not question.line.breaker.allow(_now_ms()):
                 break
-            await asyncio.sleep(wait_s)
+            if not await self._pause(wait_s):
+                break
         headers = reply.headers if isinstance(reply, Reply) else {}
         return reply, Result(outcome=outcome.name, detail=outcome.detail, headers=headers)
 
     async def _admit(self, question: Question) -> Grant | str:
-        """A grant, or why there is none before the deadline: `budget`, `reserve`, `told_to_wait`."""
+        """A grant, or why there is none before the deadline: `budget`, `reserve`, `told_to_wait`, `stopping`."""
         line = question.line
         while True:
             now_ms = _now_ms()
@@ -146,7 +152,17 @@ class Poller:
                 return grant
             if now_ms + grant.wait_ms >= question.deadline_ms:
                 return "told_to_wait" if grant.blocked else "reserve" if grant.divert else "budget"
-            await asyncio.sleep(grant.wait_ms / 1000)
+            if not await self._pause(grant.wait_ms / 1000):
+                return "stopping"
+
+    async def _pause(self, wait_s: float) -> bool:
+        """Wait; False when the process is about to stop."""
+        try:
+            async with asyncio.timeout(wait_s):
+                await self._closing.wait()
+        except TimeoutError:
+            return True
+        return False
 
     async def _try(
         self, question: Question, call: Call, kept: Entry | None, number: int, grant: Grant

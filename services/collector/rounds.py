@@ -79,6 +79,7 @@ class Rounds:
     def close(self) -> None:
         """Start nothing any more; `run` ends when what is under way has ended."""
         self._closed = True
+        self._poller.close()
         self._wake.set()
 
     async def run(self) -> None:
