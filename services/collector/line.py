@@ -21,7 +21,9 @@ SIGNED: Final = "hmac"
 class Line:
     """One endpoint."""
 
-    def __init__(self, provider: Provider, name: str, identity: Identity, registry: str, buckets: tuple[Bucket, ...]) -> None:
+    def __init__(
+        self, provider: Provider, name: str, identity: Identity, registry: str, buckets: tuple[Bucket, ...]
+    ) -> None:
         self.provider = provider
         self.name = name
         self.endpoint: Endpoint = provider.endpoints[name]

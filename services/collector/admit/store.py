@@ -29,9 +29,7 @@ class StoreUnavailable(Exception):
 class Store(Protocol):
     """Counters of buckets. All times are epoch milliseconds given by the caller."""
 
-    async def take(
-        self, rows: Sequence[Bucket], cost: float, now_ms: int, spare_reserve: bool = False
-    ) -> Grant:
+    async def take(self, rows: Sequence[Bucket], cost: float, now_ms: int, spare_reserve: bool = False) -> Grant:
         """Take from all or from none."""
 
     async def lower(self, row: Bucket, remaining: float, now_ms: int) -> None:
@@ -59,9 +57,7 @@ class MemoryStore:
             state = self._states[row.key] = buckets.full(row, now_ms)
         return state
 
-    async def take(
-        self, rows: Sequence[Bucket], cost: float, now_ms: int, spare_reserve: bool = False
-    ) -> Grant:
+    async def take(self, rows: Sequence[Bucket], cost: float, now_ms: int, spare_reserve: bool = False) -> Grant:
         return buckets.take(rows, [self._state(row, now_ms) for row in rows], cost, now_ms, spare_reserve)
 
     async def lower(self, row: Bucket, remaining: float, now_ms: int) -> None:
@@ -87,9 +83,7 @@ class RedisStore:
         self._prefix = prefix
         self._script = client.register_script(SCRIPT.read_text())
 
-    async def take(
-        self, rows: Sequence[Bucket], cost: float, now_ms: int, spare_reserve: bool = False
-    ) -> Grant:
+    async def take(self, rows: Sequence[Bucket], cost: float, now_ms: int, spare_reserve: bool = False) -> Grant:
         reply = await self._run("take", rows, cost, now_ms, spare_reserve)
         granted, wait_ms, used, tightest, blocked, divert = reply
         return Grant(
@@ -144,9 +138,7 @@ class FallbackStore:
         self._away_until_ms = 0
         self.shared = True
 
-    async def take(
-        self, rows: Sequence[Bucket], cost: float, now_ms: int, spare_reserve: bool = False
-    ) -> Grant:
+    async def take(self, rows: Sequence[Bucket], cost: float, now_ms: int, spare_reserve: bool = False) -> Grant:
         if self._try_far(now_ms):
             try:
                 grant = await self._far.take(rows, cost, now_ms, spare_reserve)

@@ -133,7 +133,13 @@ def test_the_providers_cache_lifetime_is_read_from_its_headers(headers: dict[str
 
 @pytest.mark.parametrize(
     ("every", "cadence", "floor", "expected"),
-    [(None, 60, None, 60_000), (15, 60, None, 15_000), (15, 60, 30, 30_000), (None, 60, 10, 60_000), (0, 60, None, 1_000)],
+    [
+        (None, 60, None, 60_000),
+        (15, 60, None, 15_000),
+        (15, 60, 30, 30_000),
+        (None, 60, 10, 60_000),
+        (0, 60, None, 1_000),
+    ],
 )
 def test_the_period_is_never_below_the_floor(every: int | None, cadence: int, floor: int | None, expected: int) -> None:
     assert period_ms(every, cadence, floor) == expected

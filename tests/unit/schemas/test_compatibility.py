@@ -52,7 +52,18 @@ def changed(**properties: Any) -> dict[str, Any]:
             ["A.many[].v: removed or renamed; readers of old and new records need it"],
         ),
     ],
-    ids=["same", "added", "wider", "new-member", "removed", "other-type", "no-null", "member-gone", "required", "nested"],
+    ids=[
+        "same",
+        "added",
+        "wider",
+        "new-member",
+        "removed",
+        "other-type",
+        "no-null",
+        "member-gone",
+        "required",
+        "nested",
+    ],
 )
 def test_each_kind_of_change_is_judged(new: dict[str, Any], expected: list[str]) -> None:
     assert breaks(OLD, new) == expected

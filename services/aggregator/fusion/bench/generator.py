@@ -23,8 +23,8 @@ class World:
     providers: int = 24
     windows: int = 720
     window_s: float = 5.0
-    volatility_bps: float = 2.0
-    """Of the truth, per square root of a second; 2 is 112 % a year."""
+    volatility_bps: float = 2.5
+    """Of the truth, per square root of a second; 2.5 is 140 % a year."""
     jumps_per_h: float = 6.0
     jump_bps: float = 20.0
     noise_bps: tuple[float, float] = (1.0, 4.0)

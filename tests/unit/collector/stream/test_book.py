@@ -18,7 +18,9 @@ def snapshot(last: int | None = None) -> BookChange:
     return change("snapshot", [(99.0, 1.0), (98.0, 2.0)], [(101.0, 3.0), (102.0, 4.0)], last=last)
 
 
-def delta(first: int | None = None, last: int | None = None, previous: int | None = None, price: float = 99.5) -> BookChange:
+def delta(
+    first: int | None = None, last: int | None = None, previous: int | None = None, price: float = 99.5
+) -> BookChange:
     return change("delta", [(price, 5.0)], [], first=first, last=last, previous=previous)
 
 
@@ -167,7 +169,9 @@ def test_levels_beyond_the_venues_depth_are_dropped_on_the_far_side() -> None:
     assert book.top == Top(None, None, None, None), "98 and 102 had fallen out"
 
 
-@pytest.mark.parametrize("level", [(-1.0, 1.0), (float("nan"), 1.0), (float("inf"), 1.0), (1.0, -1.0), (1.0, float("nan")), (0.0, 1.0)])
+@pytest.mark.parametrize(
+    "level", [(-1.0, 1.0), (float("nan"), 1.0), (float("inf"), 1.0), (1.0, -1.0), (1.0, float("nan")), (0.0, 1.0)]
+)
 def test_an_impossible_level_leaves_the_book_as_it_is(level: tuple[float, float]) -> None:
     book = Book()
     book.apply(snapshot())
@@ -207,7 +211,5 @@ def test_the_top_is_that_of_a_plain_fold(updates: list[tuple[Any, Any]]) -> None
                     del side[price]
         book.apply(change("delta", raw_bids, raw_asks))
         best_bid, best_ask = max(bids, default=None), min(asks, default=None)
-        assert book.top == Top(
-            best_bid, bids.get(best_bid or 0.0), best_ask, asks.get(best_ask or 0.0)
-        )
+        assert book.top == Top(best_bid, bids.get(best_bid or 0.0), best_ask, asks.get(best_ask or 0.0))
         assert book.levels == (len(bids), len(asks))
