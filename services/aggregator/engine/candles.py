@@ -164,13 +164,13 @@ class Candles:
             held = partition.entities.get(key)
             if held is None:
                 continue
-            as_of_ms = checkpoint.as_of(held) if held.__class__ is bytes else held.as_of_ms  # type: ignore[arg-type, union-attr]
+            as_of_ms = checkpoint.as_of(held) if isinstance(held, bytes) else held.as_of_ms
             if as_of_ms < expired_ms:
                 partition.forget(key)
             elif bars and as_of_ms >= oldest_ms:
-                entity = held if held.__class__ is Entity else checkpoint.thaw(key, held, partition.names)[0]  # type: ignore[arg-type]
+                entity = held if held.__class__ is Entity else checkpoint.thaw(key, held)[0]  # type: ignore[arg-type]
                 for name, width in ending:
-                    if windows.roll(entity, name, swept_ms - width) is not None:  # type: ignore[arg-type]
+                    if windows.roll(entity, name, swept_ms - width) is not None:
                         self._queue(key, name, swept_ms - width)
         else:
             if self._sweep.__length_hint__() == 0:  # type: ignore[attr-defined]
@@ -191,7 +191,7 @@ class Candles:
         held = self.partition.entities.get(key)
         if held is None:
             return []
-        entity = held if held.__class__ is Entity else checkpoint.thaw(key, held, self.partition.names)[0]  # type: ignore[arg-type]
+        entity = held if held.__class__ is Entity else checkpoint.thaw(key, held)[0]  # type: ignore[arg-type]
         assert isinstance(entity, Entity)
         if interval != BASE:
             return self._long(entity, interval, start_ms)
@@ -211,7 +211,7 @@ class Candles:
         closed = bar.start_ms < self.closed_ms
         bar.due = False
         version = max(bar.version, self.closed_version) if closed else bar.version
-        return emit.candle(entity.key.decode(), BASE, bar.start_ms, windows.fuse(bar), bar.quote, version, closed, self._origin(entity))
+        return emit.candle(entity.name, BASE, bar.start_ms, windows.fuse(bar), bar.quote, version, closed, self._origin(entity))
 
     def _long(self, entity: Entity, interval: str, start_ms: int) -> list[Output]:
         found = windows.roll(entity, interval, start_ms)
@@ -219,7 +219,7 @@ class Candles:
             return []
         closed = start_ms + WIDTHS[interval] <= self.swept_ms
         version = max(found.version, self.swept_version if closed else 0)
-        key = entity.key.decode()
+        key = entity.name
         quote = emit.quote_of(key, self.partition.rules.category, True) or ""
         return [emit.candle(key, interval, start_ms, found, quote, version, closed, self._origin(entity))]
 

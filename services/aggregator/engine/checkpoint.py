@@ -12,8 +12,7 @@ from zlib import crc32
 from msgspec import Struct, msgpack
 
 from schemas.events import Value
-from services.aggregator.engine.model import EPOCH_SPAN, Entity, Slot
-from services.aggregator.engine.names import Names
+from services.aggregator.engine.model import EPOCH_SPAN, Entity
 from services.aggregator.engine.rates import Rate
 from services.aggregator.engine.windows import Bar, Roll
 
@@ -27,7 +26,7 @@ HEAD_BYTES = 14
 VERSION_HEADER = "version"
 """Header of a tombstone: the version (8 bytes, big-endian) at which the entity was forgotten."""
 
-_SlotRow = tuple[int, int, int, int, float | None, list[Value]]
+_SlotRow = tuple[int, int, int, int, float | None, tuple[Value, ...]]
 
 
 class _Body(Struct, array_like=True):
@@ -82,29 +81,27 @@ def freeze(entity: Entity, learned: bytes | None) -> bytes:
     """The state value of an entity."""
     as_of_ms = entity.as_of_ms
     rows: list[_SlotRow] = []
-    for number, (ts_ms, tie, received_ms, rate, metrics) in entity.slots.items():
+    for number, (ts_ms, tie, received_ms, rate, values) in entity.slots.items():
         rows.append((
-            number, as_of_ms - received_ms, received_ms - ts_ms, tie if tie.__class__ is int else crc32(tie.encode()),  # type: ignore[arg-type, union-attr]
-            rate, list(metrics.values()),
+            number, as_of_ms - received_ms, received_ms - ts_ms, tie if isinstance(tie, int) else crc32(tie.encode()),
+            rate, values,
         ))  # fmt: skip
     seen = {number: list(ties) for number, ties in entity.seen.items()} if entity.seen else None
     return head(entity.version, as_of_ms) + _encode_body(_Body(rows, entity.bars, entity.rolls, seen, learned))
 
 
-def thaw(key: bytes, value: bytes, names: Names) -> tuple[Entity, bytes | None]:
+def thaw(key: bytes, value: bytes) -> tuple[Entity, bytes | None]:
     """The entity of a state value, and what the fuser had learned about it."""
     body = _decode_body(memoryview(value)[HEAD_BYTES:])
     entity = Entity(key)
     entity.version = int.from_bytes(value[:VERSION_BYTES], "big")
     entity.as_of_ms = as_of_ms = as_of(value)
-    sources = names.sources
     slots = entity.slots
     for number, age_ms, lag_ms, tie, rate, values in body.slots:
         received_ms = as_of_ms - age_ms
-        metrics = dict(zip(sources[number].shape.names, values, strict=True))
-        slots[number] = Slot(received_ms - lag_ms, tie, received_ms, rate, metrics)
-    entity.bars = body.bars  # type: ignore[assignment]
-    entity.rolls = body.rolls  # type: ignore[assignment]
+        slots[number] = (received_ms - lag_ms, tie, received_ms, rate, values)
+    entity.bars = body.bars
+    entity.rolls = body.rolls
     entity.seen = {number: dict.fromkeys(ties) for number, ties in body.seen.items()} if body.seen else None
     return entity, body.learned
 

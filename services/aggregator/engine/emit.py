@@ -100,24 +100,25 @@ def claims(entity: Entity, names: Names, rules: Rules) -> tuple[Claims, Set, int
     rows: Iterable[tuple[int, Slot]] = slots.items()
     if len(slots) > 1:
         rows = sorted(rows)
-        if len({sources[number][1] for number in slots}) < len(slots):
+        if len({sources[number].provider for number in slots}) < len(slots):
             best = _best(entity, rows, names, rules)
-    for number, (ts_ms, _, _, rate, metrics) in rows:
-        _, provider, endpoint, quote, group, weight, real, _ = sources[number]
-        if real != "live":
-            origin = max(origin, ORIGINS.get(real, 2))
+    for number, (ts_ms, _, _, rate, values) in rows:
+        source = sources[number]
+        provider, group, weight = source.provider, source.group, source.weight
+        if source.origin != "live":
+            origin = max(origin, ORIGINS[source.origin])
         age_ms = as_of_ms - ts_ms
-        for name, value in metrics.items():
+        for name, value in zip(source.shape.names, values, strict=True):
             why = None
             if name in money:
                 if rate is None:
-                    why = _no_rate(quote, entity, rules)
+                    why = _no_rate(source.quote, entity, rules)
                 elif rate != 1.0:
                     value = value * rate  # type: ignore[operator]
             if age_ms > specs[name].freshness_ms:
                 why = "stale"
             if best is not None and best[provider, name] != number:
-                if sources[best[provider, name]][2] == endpoint:
+                if sources[best[provider, name]].endpoint == source.endpoint:
                     continue
                 why = why or "superseded"
             if why is None:
@@ -139,9 +140,10 @@ def _best(entity: Entity, rows: Iterable[tuple[int, Slot]], names: Names, rules:
     for number, slot in rows:
         source = names.sources[number]
         rank = ranks.get(source.quote or "", len(ranks))
-        for name in slot.metrics:
-            usable = entity.as_of_ms - slot.ts_ms <= specs[name].freshness_ms and not (slot.rate is None and name in money)
-            order = (usable, -rank if name in money else 0, slot.ts_ms, -number)
+        ts_ms, _, _, factor, _ = slot
+        for name in source.shape.names:
+            usable = entity.as_of_ms - ts_ms <= specs[name].freshness_ms and not (factor is None and name in money)
+            order = (usable, -rank if name in money else 0, ts_ms, -number)
             held = best.get((source.provider, name))
             if held is None or order > held:
                 best[source.provider, name] = order
@@ -149,7 +151,7 @@ def _best(entity: Entity, rows: Iterable[tuple[int, Slot]], names: Names, rules:
 
 
 def _no_rate(quote: str | None, entity: Entity, rules: Rules) -> str:
-    kind, _, name = entity.key.decode().partition(":")
+    kind, _, name = entity.name.partition(":")
     if kind in OWN_QUOTE:
         return "other_quote"
     return "circular" if quote is not None and circular(quote, name, kind, rules.ranks) else "no_rate"
@@ -165,7 +167,7 @@ def quote_of(key: str, category: str, has_money: bool) -> str | None:
 
 def render(entity: Entity, names: Names, rules: Rules, fuser: Fuser) -> tuple[bytes, float | None, str]:
     """The fused record of an entity as bytes, its price (market only) and its origin."""
-    key = entity.key.decode()
+    key = entity.name
     as_of_ms = entity.as_of_ms
     found, aside, real = claims(entity, names, rules)
     specs, money = rules.specs, rules.money
@@ -179,15 +181,11 @@ def render(entity: Entity, names: Names, rules: Rules, fuser: Fuser) -> tuple[by
         answer = answer_of(specs[name], key, seen, as_of_ms)
         newest_ms = 0
         by = []
-        weights, whys = answer.weights, answer.why
-        number = 0
-        for provider, _, value, ts_ms, _ in seen:
+        for (provider, _, said, ts_ms, _), weight, why in zip(seen, answer.weights, answer.why, strict=True):
             if ts_ms > newest_ms:
                 newest_ms = ts_ms
             age_ms = as_of_ms - ts_ms
-            by.append(Source(provider=provider, value=value, age_ms=age_ms if age_ms > 0 else 0, weight=weights[number],
-                             why=whys[number]))  # fmt: skip
-            number += 1
+            by.append(Source(provider=provider, value=said, age_ms=age_ms if age_ms > 0 else 0, weight=weight, why=why))
         if name in aside:
             by += aside[name]
         if name in money:
@@ -223,8 +221,9 @@ def render(entity: Entity, names: Names, rules: Rules, fuser: Fuser) -> tuple[by
 
 def candle(key: str, interval: str, start_ms: int, bar: windows.Ohlc, quote: str, version: int, closed: bool, origin: str) -> Output:
     """The record of one bar."""
+    opened, high, low, close, volume, trades, sources, _ = bar
     record = Candle(
-        entity=key, interval=interval, start_ms=start_ms, open=bar.open, high=bar.high, low=bar.low, close=bar.close,
-        quote=quote, version=version, origin=origin, volume=bar.volume, trades=bar.trades, sources=bar.sources, closed=closed,  # type: ignore[arg-type]
+        entity=key, interval=interval, start_ms=start_ms, open=opened, high=high, low=low, close=close, quote=quote,
+        version=version, origin=origin, volume=volume, trades=trades, sources=sources, closed=closed,  # type: ignore[arg-type]
     )  # fmt: skip
-    return Output(f"{key}|{interval}|{start_ms}".encode(), _encode(record))
+    return f"{key}|{interval}|{start_ms}".encode(), _encode(record)

@@ -8,7 +8,16 @@ from zlib import crc32
 import msgspec
 
 from schemas.events import CONTROL_RATES, Value
-from services.aggregator.engine.model import EPOCH_SPAN, MINUTE_MS, Aside, Entity, Reason, Record, Shape, Slot, Statement
+from services.aggregator.engine.model import (
+    EPOCH_SPAN,
+    MINUTE_MS,
+    Aside,
+    Entity,
+    Reason,
+    Record,
+    Shape,
+    Statement,
+)
 from services.aggregator.engine.partition import Partition
 from services.aggregator.engine.rules import TARGET
 from services.aggregator.engine.windows import SEEN_TRADES
@@ -17,24 +26,27 @@ EARLIEST_MS = 1_230_940_800_000
 """2009-01-03, the first block of bitcoin: no statement of ours is older."""
 
 _decode = msgspec.json.Decoder(Statement).decode
-_new = tuple.__new__
 
 
 def fold(partition: Partition, records: Sequence[Record], now_ms: int) -> None:
-    """Fold a batch; records at or below the position are skipped, and nothing in it can raise."""
+    """Fold a batch; records at or below the position are skipped, and nothing in it can raise.
+
+    One function, and plain tuples in it, because it runs for every record: what it calls is what happens rarely.
+    """
     position = partition.position
     base = partition.epoch * EPOCH_SPAN
-    rules, limits = partition.rules, partition.limits
-    max_bytes, skew_ms, future_ms = limits.max_record_bytes, limits.skew_ms, limits.future_ms
+    limits = partition.limits
+    max_bytes, skew_ms, future_ms, expire_ms = limits.max_record_bytes, limits.skew_ms, limits.future_ms, limits.expire_ms
     entities, changed = partition.entities, partition.changed
     names = partition.names
-    sources = names.by_key
-    factor, ranks = partition.rates.factor, rules.ranks
+    known = names.by_key.get
+    factor, ranks = partition.rates.factor, partition.rules.ranks
     put = partition.due.put
     saving = partition.cut.pending if partition.cut is not None else None
     candles = partition.candles
+    log_ms, turn_ms = partition.log_ms, partition.turn_ms
     replayed = unchanged = folded = 0
-    record = None
+    value = None
     for record in records:
         offset = record.offset
         if offset <= position:
@@ -50,71 +62,82 @@ def fold(partition: Partition, records: Sequence[Record], now_ms: int) -> None:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as fault:
             _aside(partition, record, Reason.UNDECODABLE, str(fault))
             continue
-        received_ms = said.received_ms
-        if said.entity.encode() != key:
-            _aside(partition, record, Reason.KEY, f"entity {said.entity!r}")
+        held = entities.get(key)
+        if held.__class__ is bytes:
+            held = partition.unpack(key, held)
+        name = said.entity
+        if (held is None or held.name != name) and name.encode() != key:  # type: ignore[union-attr]
+            _aside(partition, record, Reason.KEY, f"entity {name!r}")
             continue
-        if received_ms < EARLIEST_MS or received_ms > _logged_ms(record) + future_ms:
+        received_ms = said.received_ms
+        if received_ms > log_ms:
+            stamp = record.timestamp
+            if stamp is not None and received_ms > stamp + future_ms:
+                _aside(partition, record, Reason.TIME, f"received_ms {received_ms}, log {stamp}")
+                continue
+            if received_ms >= turn_ms:
+                partition.turn_log(received_ms)
+                turn_ms = partition.turn_ms
+            partition.log_ms = log_ms = received_ms
+        elif received_ms < EARLIEST_MS:
             _aside(partition, record, Reason.TIME, f"received_ms {received_ms}")
             continue
-        if received_ms > partition.log_ms:
-            partition.advance_log(received_ms)
-        if said.entity == CONTROL_RATES:
+        if held is None and name == CONTROL_RATES:
             partition.rates.take(said)
             partition.counts.control += 1
             continue
-        if said.origin not in limits.origins:
-            _aside(partition, record, Reason.ORIGIN, said.origin)
-            continue
 
         metrics = said.metrics
-        identity = (said.provider, said.endpoint, said.quote, said.group, said.weight, said.origin, tuple(metrics))
-        source = sources.get(identity) or names.source(identity)
-        shape = source.shape
-        checked = True
-        for name, low, high, _ in shape.numbers:
-            number = metrics[name]
-            if number.__class__ is not float or not low <= number <= high:  # type: ignore[operator]
-                checked = False
-                break
-        if not checked or shape.words or shape.unknown:
-            usable = _usable(partition, record, metrics, shape)
+        quote = said.quote
+        identity = (said.provider, said.endpoint, quote, said.group, said.weight, said.origin, tuple(metrics))
+        source = known(identity) or names.source(identity)
+        number, checks, plain, money, rule, keep_ms = source.plan
+        for check, low, high, _ in checks:
+            amount = metrics[check]
+            if amount.__class__ is not float or not low <= amount <= high:
+                plain = False
+        if not plain:
+            if said.origin not in limits.origins:
+                _aside(partition, record, Reason.ORIGIN, said.origin)
+                continue
+            usable = _usable(partition, record, metrics, source.shape)
             if usable is not None:
                 if not usable:
                     continue
                 metrics = usable
-                identity = (*identity[:6], tuple(metrics))
-                source = names.source(identity)
-                shape = source.shape
+                source = names.source((*identity[:6], tuple(metrics)))
+                number, _, _, money, rule, keep_ms = source.plan
 
-        event_ms = said.event_ms
-        ts_ms = received_ms if event_ms is None else event_ms if event_ms <= received_ms + skew_ms else received_ms + skew_ms
-        rule = shape.candle
+        ts_ms = said.event_ms
+        if ts_ms is None:
+            ts_ms = received_ms
+        elif ts_ms > received_ms + skew_ms:
+            ts_ms = received_ms + skew_ms
         trade = rule is not None and rule.kind == "trade"
-        if partition.log_ms - ts_ms > shape.keep_ms or (trade and ts_ms < candles.settled_ms):
-            _aside(partition, record, Reason.LATE, f"event {ts_ms}, log {partition.log_ms}")
+        if log_ms - ts_ms > keep_ms or (trade and ts_ms < candles.settled_ms):
+            _aside(partition, record, Reason.LATE, f"event {ts_ms}, log {log_ms}")
             continue
 
-        held = entities.get(key)
-        if held.__class__ is bytes:
-            held = partition.unpack(key, held)  # type: ignore[arg-type]
         if saving and key in saving:
             partition.save(key)
-        if held is None or partition.log_ms - held.as_of_ms > limits.expire_ms:  # type: ignore[union-attr]
+        if held is None or log_ms - held.as_of_ms > expire_ms:  # type: ignore[union-attr]
             if held is None:
                 partition.hot += 1
             else:
-                partition.fuser.forget_key(said.entity)
+                partition.fuser.forget_key(name)
             entities[key] = held = Entity(key)
         entity: Entity = held  # type: ignore[assignment]
-        number = source.number
         slot = entity.slots.get(number)
-        newer = slot is None or ts_ms > slot[0] or (ts_ms == slot[0] and _wins(said.id, slot.tie))
-        if (not newer and not trade) or (trade and _told(entity, number, said.id)):
+        newer = slot is None or ts_ms > slot[0] or (ts_ms == slot[0] and _wins(said.id, slot[1]))
+        if trade:
+            if _told(entity, number, said.id):
+                unchanged += 1
+                continue
+        elif not newer:
             unchanged += 1
             continue
         version = base + offset
-        rate = None if not shape.money else 1.0 if said.quote == "usd" else factor(said.quote, said.entity, ranks)
+        rate = None if not money else 1.0 if quote == TARGET else factor(quote, name, ranks)
         if rule is not None and rate is not None:
             price = metrics[rule.price] * rate  # type: ignore[operator]
             bars = entity.bars
@@ -133,11 +156,11 @@ def fold(partition: Partition, records: Sequence[Record], now_ms: int) -> None:
                 bar.version, bar.due = version, True
             else:
                 size = metrics.get(rule.size or "", 0.0) if trade else None
-                candles.add(entity, number, ts_ms, price, size, (said.quote if rate == 1.0 else TARGET) or "", version)  # type: ignore[arg-type]
+                candles.add(entity, number, ts_ms, price, size, (quote if rate == 1.0 else TARGET) or "", version)  # type: ignore[arg-type]
         if received_ms >= entity.learn_at_ms:
             partition.learn(entity, received_ms)
         if newer:
-            entity.slots[number] = _new(Slot, (ts_ms, said.id, received_ms, rate, metrics))
+            entity.slots[number] = (ts_ms, said.id, received_ms, rate, tuple(metrics.values()))
         entity.version = version
         if received_ms > entity.as_of_ms:
             entity.as_of_ms = received_ms
@@ -150,13 +173,8 @@ def fold(partition: Partition, records: Sequence[Record], now_ms: int) -> None:
     counts.folded += folded
     counts.replayed += replayed
     counts.unchanged += unchanged
-    if record is not None and record.offset == position and record.value is not None:
-        partition.log_crc = crc32(record.value)
-
-
-def _logged_ms(record: Record) -> float:
-    stamp = record.timestamp
-    return float("inf") if stamp is None or stamp < 0 else stamp
+    if value is not None:
+        partition.log_crc = crc32(value)
 
 
 def _aside(partition: Partition, record: Record, reason: Reason, detail: str) -> None:

@@ -64,6 +64,10 @@ class Shape(NamedTuple):
     keep_ms: int
     """Age from which on a statement of this shape is late."""
 
+    def covers(self, other: Shape) -> bool:
+        """Whether this says all that the other says."""
+        return set(self.names).issuperset(other.names)
+
 
 class Limits(Struct, frozen=True, kw_only=True):
     """The times and bounds of the engine, all in log time except `emit_ms` and `candle_ms`, which pace what is sent."""
@@ -108,39 +112,55 @@ class Statement(Struct, gc=False):
     weight: float = 1.0
 
 
-class Source(NamedTuple):
+class Source:
     """Who says what kind of thing: one endpoint of a provider, one quote asset, one set of metrics. Interned per partition."""
 
-    number: int
-    provider: str
-    endpoint: str
-    quote: str | None
-    group: str
-    weight: float
-    origin: str
-    shape: Shape
+    __slots__ = ("endpoint", "group", "number", "origin", "plan", "provider", "quote", "shape", "weight")
+
+    def __init__(
+        self,
+        number: int,
+        provider: str,
+        endpoint: str,
+        quote: str | None,
+        group: str,
+        weight: float,
+        origin: str,
+        shape: Shape,
+        taken: bool,
+    ) -> None:
+        self.number = number
+        self.provider = provider
+        self.endpoint = endpoint
+        self.quote = quote
+        self.group = group
+        self.weight = weight
+        self.origin = origin
+        self.shape = shape
+        self.plan: Plan = (number, shape.numbers, taken and not (shape.words or shape.unknown), shape.money, shape.candle, shape.keep_ms)
 
 
-class Slot(NamedTuple):
-    """The newest statement of one source about one entity: always all metrics of the source's shape, of one time."""
+Plan = tuple[int, "tuple[Check, ...]", bool, bool, "CandleRule | None", int]
+"""What the fold needs of a source, in one unpacking: number, checks, whether these are all, money, bars, age of the late."""
 
-    ts_ms: int
-    tie: str | int
-    """Id of the statement, or its CRC-32: decides between equal times, the higher wins."""
-    received_ms: int
-    rate: float | None
-    """Units of the target asset per unit of the source's quote when it was folded; None when unknown then."""
-    metrics: dict[str, Value]
+Slot = tuple[int, "str | int", int, "float | None", "tuple[Value, ...]"]
+"""The newest statement of one source about one entity: always all metrics of the source's shape, of one time.
+
+ts_ms; tie: id of the statement or its CRC-32, decides between equal times; received_ms; rate: units of the target asset per
+unit of the source's quote when it was folded, None when unknown then; values, in the order of the shape's names. Values and
+not a dictionary, because a hundred thousand of these have to fit, and to stay in the processor's cache.
+"""
 
 
 class Entity:
     """What all sources last said about one entity, and what is still to be done about it."""
 
-    __slots__ = ("as_of_ms", "bars", "candle_at_ms", "dirty", "key", "learn_at_ms", "payload", "rolls", "seen", "sent_at_ms",
+    __slots__ = ("as_of_ms", "bars", "candle_at_ms", "dirty", "key", "learn_at_ms", "name", "payload", "rolls", "seen", "sent_at_ms",
                  "slots", "version", "waits")
 
     def __init__(self, key: bytes) -> None:
         self.key = key
+        self.name = key.decode()
         self.version = -1
         self.as_of_ms = 0
         self.slots: dict[int, Slot] = {}
@@ -199,11 +219,8 @@ class Aside(NamedTuple):
     value: bytes | None
 
 
-class Output(NamedTuple):
-    """One record to write to the partition of the entity."""
-
-    key: bytes
-    value: bytes | None
+Output = tuple[bytes, "bytes | None"]
+"""Key and value of one record to write to the partition of the entity; no value deletes."""
 
 
 class Counts(Struct):

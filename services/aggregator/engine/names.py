@@ -25,7 +25,8 @@ class Names:
         if found is None:
             provider, endpoint, quote, group, weight, origin, metrics = key
             shape = self.rules.shape(metrics)
-            found = Source(len(self.sources), provider, endpoint, quote, group or provider, weight, origin, shape)
+            taken = origin in self.rules.limits.origins
+            found = Source(len(self.sources), provider, endpoint, quote, group or provider, weight, origin, shape, taken)
             self.sources.append(found)
             self.by_key[key] = found
         return found

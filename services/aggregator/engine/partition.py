@@ -9,7 +9,7 @@ from msgspec import Struct
 from services.aggregator.engine import checkpoint, emit
 from services.aggregator.engine.candles import Candles
 from services.aggregator.engine.checkpoint import FUSER, NAMES, Mark, Recovery
-from services.aggregator.engine.model import EPOCH_SPAN, Aside, Counts, Entity, Output
+from services.aggregator.engine.model import EPOCH_SPAN, MINUTE_MS, Aside, Counts, Entity, Output
 from services.aggregator.engine.names import Names
 from services.aggregator.engine.rates import Rates
 from services.aggregator.engine.rules import TARGET, Rules
@@ -60,6 +60,8 @@ class Partition:
         self.log_ms = 0
         """Newest receive time seen in the log: the clock of everything that expires or closes."""
         self.next_epoch_ms = 0
+        self.turn_ms = 0
+        """Log time at which something closes: an epoch, a minute."""
         self.log_crc: int | None = None
         self.entities: dict[bytes, Entity | bytes] = {}
         self.hot = 0
@@ -113,11 +115,11 @@ class Partition:
     def entity(self, key: bytes) -> Entity | None:
         """The entity of this key, unpacked; None when nobody spoke of it."""
         held = self.entities.get(key)
-        return self.unpack(key, held) if held.__class__ is bytes else held  # type: ignore[arg-type, return-value]
+        return self.unpack(key, held) if isinstance(held, bytes) else held
 
     def unpack(self, key: bytes, value: bytes) -> Entity:
         """Turn the bytes of an entity back into the entity, in place."""
-        entity, learned = checkpoint.thaw(key, value, self.names)
+        entity, learned = checkpoint.thaw(key, value)
         if learned is not None:
             self.fuser.load_key(key.decode(), learned)
         entity.learn_at_ms = self.learn_at(entity.as_of_ms)
@@ -135,9 +137,9 @@ class Partition:
     def learn(self, entity: Entity, received_ms: int) -> None:
         """Close the learning windows that end between the entity's newest statement and this receive time."""
         as_of_ms = entity.as_of_ms
-        key = entity.key.decode()
+        key = entity.name
         entity.learn_at_ms = self.learn_at(received_ms)
-        if len(entity.slots) > 1:
+        if len(entity.slots) > 1 and received_ms // MINUTE_MS != as_of_ms // MINUTE_MS:
             self._trim(entity)
         if len(entity.slots) < 2:
             return
@@ -152,15 +154,15 @@ class Partition:
         """Drop statements that are too old to be shown, and those of which a newer one of the same endpoint says all."""
         sources, slots = self.names.sources, entity.slots
         newest: dict[tuple[str, str, str | None, str], int] = {}
-        for number, slot in sorted(slots.items(), key=lambda row: (row[1].ts_ms, row[0]), reverse=True):
+        for number, slot in sorted(slots.items(), key=lambda row: (row[1][0], row[0]), reverse=True):
             source = sources[number]
             first = newest.setdefault((source.provider, source.endpoint, source.quote, source.origin), number)
-            said_again = first != number and slots[first].metrics.keys() >= slot.metrics.keys()
-            if said_again or entity.as_of_ms - slot.ts_ms > source.shape.keep_ms:
+            said_again = first != number and sources[first].shape.covers(source.shape)
+            if said_again or entity.as_of_ms - slot[0] > source.shape.keep_ms:
                 del slots[number]
 
-    def advance_log(self, log_ms: int) -> None:
-        """Move the log's clock; at an epoch, answer all dirty keys with what was known before, then let the fuser learn."""
+    def turn_log(self, log_ms: int) -> None:
+        """The log's clock reached `turn_ms`: close what ends. Before the fuser learns, all dirty keys are answered as of before."""
         self.log_ms = log_ms
         if log_ms >= self.next_epoch_ms:
             width = self.limits.epoch_ms
@@ -171,6 +173,7 @@ class Partition:
                 self.fuser.advance(self.next_epoch_ms)
             self.next_epoch_ms = log_ms - log_ms % width + width
         self.candles.advance(log_ms)
+        self.turn_ms = min(self.next_epoch_ms, self.candles.closed_ms + MINUTE_MS + self.limits.grace_ms)
 
     # --- sending --------------------------------------------------------------------------------------------------
 
@@ -195,13 +198,13 @@ class Partition:
             entity.payload = None
             entity.dirty = False
             entity.sent_at_ms = now_ms
-            out.append(Output(entity.key, data))
+            out.append((entity.key, data))
             if entity.bars is not None:
                 self.candles.show(entity, now_ms)
         self.taken += len(out)
         self.counts.fused += len(out)
         if self.gone:
-            out += [Output(key, None) for key in self.gone]
+            out += [(key, None) for key in self.gone]
             self.gone = []
         return out
 
@@ -215,14 +218,14 @@ class Partition:
             self.position, self.epoch, self.log_ms, self.next_epoch_ms, dict(self.rates.known), **self.candles.marks(),
             log_crc=self.log_crc,
         )  # fmt: skip
-        special = []
+        special: list[Output] = []
         if len(self.names.sources) != self._saved_names:
             self._saved_names = len(self.names.sources)
-            special.append(Output(*checkpoint.special(NAMES, mark.version, self.log_ms, self.names.dump())))
+            special.append(checkpoint.special(NAMES, mark.version, self.log_ms, self.names.dump()))
         learned = self.fuser.dump()
         if learned != self._saved_fuser:
             self._saved_fuser = learned
-            special.append(Output(*checkpoint.special(FUSER, mark.version, self.log_ms, learned)))
+            special.append(checkpoint.special(FUSER, mark.version, self.log_ms, learned))
         self.cut = Cut(
             mark, self.changed, [], special, self.due.queued, self.candles.queued, self.asides_queued, {},
         )  # fmt: skip
@@ -238,7 +241,7 @@ class Partition:
         if entity is not None:
             data = checkpoint.freeze(entity, self.fuser.dump_key(key.decode()))
             cut.saved[key] = data
-        cut.out.append(Output(key, data))
+        cut.out.append((key, data))
 
     def take_cut(self, limit: int) -> list[Output]:
         """Up to `limit` state records of the cut; empty when all are out."""
@@ -255,7 +258,7 @@ class Partition:
         assert self.cut is not None
         assert not self.cut.pending
         assert not self.cut.out
-        return [*self.cut.special, Output(*checkpoint.mark_record(self.cut.mark))]
+        return [*self.cut.special, checkpoint.mark_record(self.cut.mark)]
 
     def end_cut(self) -> int:
         """The mark is durable: entities at rest go back to bytes. Returns the offset up to which may be committed."""
@@ -264,7 +267,7 @@ class Partition:
         if self.hot > HOT_KEPT:
             for key, data in cut.saved.items():
                 entity = self.entities.get(key)
-                if entity.__class__ is Entity and not entity.dirty and key not in self.changed:  # type: ignore[union-attr]
+                if entity.__class__ is Entity and not entity.dirty and key not in self.changed:
                     self.entities[key] = data
                     self.hot -= 1
                     self.fuser.forget_key(key.decode())

@@ -23,6 +23,9 @@ SEEN_TRADES = 128
 """Trade ids remembered per source: venues repeat their last 50 to 100 trades after a reconnect."""
 
 
+_new = tuple.__new__
+
+
 class Voice(Struct, array_like=True, gc=False):
     """What one source traded or quoted in one minute."""
 
@@ -100,7 +103,7 @@ def fuse(bar: Bar) -> Ohlc:
     voices = list((bar.trades or bar.quotes).values())
     if len(voices) == 1:
         (v,) = voices
-        return Ohlc(v.open, v.high, v.low, v.close, v.volume, v.trades, 1, bar.version)
+        return _new(Ohlc, (v.open, v.high, v.low, v.close, v.volume, v.trades, 1, bar.version))
     start, end = median(v.open for v in voices), median(v.close for v in voices)
     high = max(median(v.high for v in voices), start, end)
     low = min(median(v.low for v in voices), start, end)

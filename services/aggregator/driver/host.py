@@ -1,0 +1,400 @@
+"""The partitions of this process: recovered, folded, sent, checkpointed, handed over. The same for both drivers."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from faust.types import TP
+
+from schemas import topics
+from services.aggregator.driver.membership import Membership
+from services.aggregator.driver.recovery import recover
+from services.aggregator.driver.writer import Writer
+from services.aggregator.engine import Partition, Rules, rates
+from services.aggregator.engine.fold import fold
+from services.aggregator.engine.model import Counts, Reason
+from services.aggregator.engine.rates import CONTROL_KEY
+from services.aggregator.settings import AggregatorSettings
+from services.common.metrics import Metrics
+
+TAKE = 300
+"""Fused records per write: about what fits a batch, and a few milliseconds of work between two looks at the loop."""
+CUT_TAKE = 1000
+ASIDES_AT_ONCE = 500
+TURN_S = 0.02
+"""Grain of the timer that looks for keys whose interval is over."""
+ANNOUNCE_PARTITIONS = 4
+
+log = logging.getLogger(__name__)
+
+
+class Held:
+    """One assigned partition."""
+
+    def __init__(self, tp: TP, category: str, since_s: float) -> None:
+        self.tp = tp
+        self.category = category
+        self.partition: Partition | None = None
+        self.live = False
+        self.kick = asyncio.Event()
+        self.idle = asyncio.Event()
+        self.idle.set()
+        self.tasks: list[asyncio.Task[None]] = []
+        self.since_s = since_s
+        """When the partition stopped folding, to measure the pause."""
+        self.cut_at_s = since_s
+        self.committable: int | None = None
+        self.asides_sent = 0
+        self.asides_kick = asyncio.Event()
+        self.lag = 0
+
+
+class Host:
+    """Owns the partitions; the transport asks it, the agents feed it, Faust's signals tell it of rebalances."""
+
+    def __init__(self, settings: AggregatorSettings, rules: Mapping[str, Rules], metrics: Metrics) -> None:
+        self.settings = settings
+        self.rules = rules
+        self.metrics = metrics
+        self.held: dict[TP, Held] = {}
+        self.consumer: Any = None
+        """Faust's consumer, set when it exists."""
+        self.membership = Membership(settings.session_s, self._prove, metrics)
+        self.writer: Writer | None = None
+        self.failed: asyncio.Future[None] | None = None
+        """Gets the exception of a task that broke; the app crashes with it."""
+        prefix = settings.topic_prefix
+        self._category = {topics.name(f"raw.{category}", prefix): category for category in rules}
+        self._fused = {category: topics.name(f"fused.{category}", prefix) for category in rules}
+        self._state = {category: topics.name(f"state.{category}", prefix) for category in rules}
+        self._candles = topics.name("candles.1m", prefix)
+        self._dlq, self._late = topics.name("dlq", prefix), topics.name("late", prefix)
+        self._rate_topics = [(category, topics.name(f"raw.{category}", prefix)) for category in rates.TOPICS]
+        self._generation = -1
+        self._clean = False
+        """Whether everything was durable at the last revocation."""
+
+    # --- what the transport asks ----------------------------------------------------------------------------------
+
+    def live(self) -> set[TP]:
+        """Partitions whose state is in."""
+        return {tp for tp, held in self.held.items() if held.live}
+
+    def positions(self) -> Mapping[TP, int]:
+        """The next offset of each live partition."""
+        return {tp: held.partition.position + 1 for tp, held in self.held.items() if held.live and held.partition}
+
+    def committable(self, tp: TP) -> int | None:
+        """Offset behind the last checkpoint of the partition."""
+        held = self.held.get(tp)
+        return held.committable if held else None
+
+    def partition(self, tp: TP) -> Partition | None:
+        """The engine of a live partition."""
+        held = self.held.get(tp)
+        return held.partition if held is not None and held.live else None
+
+    @property
+    def generation(self) -> int:
+        """Generation of the newest assignment; -1 before the first."""
+        return self._generation
+
+    @property
+    def broken(self) -> bool:
+        """Whether a task of ours failed, so that nothing more may be written."""
+        return self.failed is not None and self.failed.done()
+
+    def healed(self, tp: TP, expected: int, first: int) -> None:
+        """Count a fetch that was sought back."""
+        self.metrics.inc("gaps_healed_total")
+        log.info("%s/%d: fetched from %d, expected %d: sought back", tp.topic, tp.partition, first, expected)
+
+    # --- rebalances -----------------------------------------------------------------------------------------------
+
+    async def revoked(self, evicted: bool) -> None:
+        """All partitions are revoked: make everything durable, unless the group has thrown us out already."""
+        self.metrics.inc("rebalances_total")
+        now_s = time.monotonic()
+        for held in self.held.values():
+            if held.live:
+                held.since_s = now_s
+            held.live = False
+        self._clean = False
+        recovering = [task for held in self.held.values() if held.partition is None for task in held.tasks]
+        await _cancel(recovering)
+        if evicted and self.held:
+            log.warning("the group went on without us: nothing of ours is written")
+        else:
+            self._clean = await self._flush()
+        await _cancel([task for held in self.held.values() for task in held.tasks])
+        for held in self.held.values():
+            held.tasks = []
+
+    async def _flush(self) -> bool:
+        """Send, checkpoint and let commit everything that was folded; False when it takes longer than half a session."""
+        started_s = time.monotonic()
+        try:
+            async with asyncio.timeout(self.settings.session_s / 2):
+                await asyncio.gather(*(self._finish(held) for held in self.held.values() if held.partition is not None))
+            if self.consumer is not None:
+                await self.consumer.maybe_wait_for_commit_to_finish()
+                await self.consumer.force_commit()
+        except TimeoutError:
+            log.warning("could not make everything durable in time: the rest is folded again by who comes next")
+            return False
+        log.info("made %d partitions durable in %.0f ms", len(self.held), 1000 * (time.monotonic() - started_s))
+        return True
+
+    async def _finish(self, held: Held) -> None:
+        partition = held.partition
+        assert partition is not None
+        await held.idle.wait()
+        await _cancel(held.tasks[:1])
+        if partition.cut is not None:
+            await self._work(held, finish=True)
+        partition.due.hurry()
+        partition.candles.finish()
+        if partition.position >= 0 and (partition.changed or held.committable != partition.position + 1):
+            partition.begin_cut()
+            await self._work(held, finish=True)
+
+    def assigned(self, assigned: set[TP], generation: int) -> None:
+        """The partitions of the new generation: keep what is surely current, recover the rest in the background."""
+        keep = self._clean and generation == self._generation + 1
+        self._generation = generation
+        self.membership.confirmed()
+        now_s = time.monotonic()
+        before, self.held = self.held, {}
+        for tp in sorted(assigned):
+            category = self._category.get(tp.topic)
+            if category is None:
+                continue
+            held = before.get(tp) if keep else None
+            if held is None or held.partition is None:
+                since_s = before[tp].since_s if tp in before else now_s
+                held = Held(tp, category, since_s)
+                held.tasks = [asyncio.create_task(self._guarded(self._recover(held)), name=f"recover {tp.topic}/{tp.partition}")]
+            else:
+                self._start(held)
+            self.held[tp] = held
+        log.info("%d partitions, %d kept", len(self.held), sum(held.live for held in self.held.values()))
+
+    async def _recover(self, held: Held) -> None:
+        started_s = time.monotonic()
+        category, number = held.category, held.tp.partition
+        found = await recover(self.settings, self.rules[category], held.tp.topic, self._state[category], number)
+        held.partition = found.partition
+        held.committable = found.partition.position + 1 if found.partition.position >= 0 else None
+        took_s = time.monotonic() - started_s
+        self.metrics.observe("recovery_seconds", took_s)
+        if found.records:
+            entities = len(found.partition.entities)
+            log.info("%s/%d: %d entities, %d records, %.2f s", held.tp.topic, number, entities, found.records, took_s)
+            gc.freeze()
+        if self.held.get(held.tp) is held:
+            await self.consumer.go_to(held.tp, found.start)
+            self._start(held)
+
+    def _start(self, held: Held) -> None:
+        held.live = True
+        held.cut_at_s = time.monotonic()
+        held.idle = asyncio.Event()
+        held.idle.set()
+        name = f"{held.tp.topic}/{held.tp.partition}"
+        held.tasks = [
+            asyncio.create_task(self._guarded(self._lane(held)), name=f"lane {name}"),
+            asyncio.create_task(self._guarded(self._aside_lane(held)), name=f"asides {name}"),
+        ]
+        held.kick.set()
+        self.metrics.observe("rebalance_pause_seconds", time.monotonic() - held.since_s)
+
+    async def _guarded(self, work: Any) -> None:
+        try:
+            await work
+        except asyncio.CancelledError:
+            raise
+        except Exception as fault:
+            log.exception("a partition's task broke")
+            if self.failed is not None and not self.failed.done():
+                self.failed.set_exception(fault)
+
+    async def _prove(self) -> bool:
+        offsets = {tp: held.committable for tp, held in self.held.items() if held.committable is not None}
+        if not offsets or self.consumer is None:
+            return False
+        return bool(await self.consumer._thread.commit(offsets))
+
+    # --- folding --------------------------------------------------------------------------------------------------
+
+    async def receive(self, tp: TP, records: Sequence[Any], generation: int) -> None:
+        """Fold a batch, and wake the lane that sends; waits when more is changed than a checkpoint should hold."""
+        held = self.held.get(tp)
+        if held is None or not held.live or held.partition is None or generation != self._generation:
+            return
+        partition = held.partition
+        fold(partition, records, int(time.monotonic() * 1000))
+        self.metrics.observe("batch_records", len(records))
+        self._count(held, partition.take_counts())
+        if partition.asides:
+            held.asides_kick.set()
+        held.kick.set()
+        if len(partition.changed) > 2 * self.settings.checkpoint_keys:
+            await held.idle.wait()
+
+    def _count(self, held: Held, counts: Counts) -> None:
+        category, inc = held.category, self.metrics.inc
+        for name, number in (
+            ("raw_folded_total", counts.folded), ("raw_unchanged_total", counts.unchanged), ("raw_replayed_total", counts.replayed),
+            ("rates_folded_total", counts.control), ("fused_sent_total", counts.fused), ("candles_sent_total", counts.candles),
+        ):  # fmt: skip
+            if number:
+                inc(name, number, category=category)
+        for reason, number in counts.aside.items():
+            inc("raw_aside_total", number, category=category, reason=reason)
+
+    # --- sending --------------------------------------------------------------------------------------------------
+
+    async def _lane(self, held: Held) -> None:
+        """Everything that one partition sends, one write of each topic in flight: order is kept, and load makes batches grow."""
+        while True:
+            await held.kick.wait()
+            held.kick.clear()
+            held.idle.clear()
+            try:
+                await self._work(held, finish=False)
+            finally:
+                held.idle.set()
+
+    async def _work(self, held: Held, finish: bool) -> None:
+        partition, writer = held.partition, self.writer
+        assert partition is not None
+        assert writer is not None
+        number, category = held.tp.partition, held.category
+        while True:
+            now_s = time.monotonic()
+            if partition.cut is None and not finish and self._cut_due(held, now_s):
+                partition.begin_cut()
+            if partition.candles.sweeping:
+                partition.candles.sweep(TAKE)
+            log_ms = partition.log_ms
+            fused = partition.take(int(now_s * 1000), TAKE)
+            candles = partition.candles.take(TAKE)
+            cut = partition.cut
+            state = partition.take_cut(CUT_TAKE) if cut is not None else []
+            told, partition.announcements = partition.announcements, []
+            writes = []
+            if fused:
+                writes.append(writer.send(self._fused[category], number, fused))
+            if candles:
+                writes.append(writer.send(self._candles, number, candles))
+            if state and cut is not None:
+                writes.append(writer.send(self._state[category], number, state, cut.mark.version))
+            if told:
+                writes.append(writer.tell(self._rates(told)))
+            if len(writes) == 1:
+                await writes[0]
+            elif writes:
+                await asyncio.gather(*writes)
+            if fused:
+                self.metrics.observe("fused_latency_seconds", max(0.0, time.time() - log_ms / 1000), category=category)
+            if state:
+                self.metrics.inc("state_sent_total", len(state), category=category)
+            if cut is not None and await self._close(held, partition, finish):
+                if finish:
+                    return
+            elif not writes and not (finish and cut is not None):
+                return
+
+    def _cut_due(self, held: Held, now_s: float) -> bool:
+        partition = held.partition
+        assert partition is not None
+        if len(partition.changed) >= self.settings.checkpoint_keys:
+            return True
+        return partition.position >= 0 and now_s - held.cut_at_s >= self.settings.checkpoint_s and (
+            bool(partition.changed) or held.committable != partition.position + 1
+        )  # fmt: skip
+
+    async def _close(self, held: Held, partition: Partition, finish: bool) -> bool:
+        """Write the mark when everything up to the cut is durable; False while something is still under way."""
+        cut = partition.cut
+        assert cut is not None
+        if cut.pending or cut.out or partition.taken < cut.queued or partition.candles.taken < cut.queued_candles:
+            return False
+        if held.asides_sent < cut.asides:
+            if finish:
+                await asyncio.sleep(TURN_S)
+            return False
+        assert self.writer is not None
+        await self.writer.send(self._state[held.category], held.tp.partition, partition.close_cut())
+        held.committable = partition.end_cut()
+        held.cut_at_s = time.monotonic()
+        return True
+
+    async def _aside_lane(self, held: Held) -> None:
+        """Dead and late letters, on their own way: while they cannot be written, only the commit stands still."""
+        partition = held.partition
+        assert partition is not None
+        source = (held.tp.topic, held.tp.partition)
+        while True:
+            await held.asides_kick.wait()
+            held.asides_kick.clear()
+            while partition.asides:
+                asides = [partition.asides[n] for n in range(min(ASIDES_AT_ONCE, len(partition.asides)))]
+                assert self.writer is not None
+                await self.writer.set_aside({Reason.LATE: self._late}, self._dlq, source, asides)
+                for _ in asides:
+                    partition.asides.popleft()
+                held.asides_sent += len(asides)
+            held.kick.set()
+
+    def _rates(self, told: Sequence[Any]) -> list[tuple[str, int, bytes, bytes]]:
+        return [
+            (topic, number, CONTROL_KEY, rates.control(a.asset, a.usd, a.as_of_ms, a.version, a.origin, category))
+            for a in told
+            for category, topic in self._rate_topics
+            for number in range(ANNOUNCE_PARTITIONS)
+        ]
+
+    async def turn(self) -> None:
+        """Wake lanes whose keys are due, for ever."""
+        while True:
+            now_s = time.monotonic()
+            now_ms = int(now_s * 1000)
+            for held in self.held.values():
+                partition = held.partition
+                if not held.live or partition is None:
+                    continue
+                due_ms = partition.due.next_ms
+                if (due_ms is not None and due_ms <= now_ms) or partition.candles.sweeping or partition.candles.queue or (
+                    partition.cut is None and self._cut_due(held, now_s)
+                ):  # fmt: skip
+                    held.kick.set()
+            await asyncio.sleep(TURN_S)
+
+    async def gauge(self) -> None:
+        """Keep the gauges, for ever."""
+        while True:
+            now_s = time.monotonic()
+            for tp, held in self.held.items():
+                labels = {"category": held.category, "partition": str(tp.partition)}
+                partition = held.partition
+                if partition is None or not held.live:
+                    continue
+                self.metrics.set("entities", len(partition.entities), **labels)
+                self.metrics.set("safe_offset_age_seconds", now_s - held.cut_at_s, **labels)
+                highwater = self.consumer.highwater(tp) if self.consumer is not None else None
+                if highwater is not None:
+                    self.metrics.set("lag_records", max(0, highwater - 1 - partition.position), **labels)
+            self.metrics.set("partitions_live", len(self.live()))
+            await asyncio.sleep(1.0)
+
+
+async def _cancel(tasks: Sequence[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,51 @@
+"""Every private name of Faust and aiokafka that the driver touches, as rows; a contract test holds each of them.
+
+faust-streaming is pinned to one release because of this table: what is not in it must not be used.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Name(NamedTuple):
+    """A private name: where it lives, how it is called, what we use it for."""
+
+    owner: str
+    name: str
+    parameters: tuple[str, ...] | None
+    """Names of its parameters without self; None for an attribute."""
+    used: str
+
+
+FAUST = "0.15.3"
+
+CONSUMER = "faust.transport.drivers.aiokafka:Consumer"
+THREAD = "faust.transport.drivers.aiokafka:AIOKafkaConsumerThread"
+TRANSPORT = "faust.transport.drivers.aiokafka:Transport"
+AIOKAFKA = "aiokafka:AIOKafkaConsumer"
+
+NAMES: tuple[Name, ...] = (
+    Name(TRANSPORT, "Consumer", None, "the transport makes our consumer"),
+    Name(CONSUMER, "_new_consumer_thread", (), "our thread, which chooses the assignor"),
+    Name(CONSUMER, "_drain_messages", ("fetcher",), "the batch loop instead of the loop per record"),
+    Name(CONSUMER, "_getmany", ("active_partitions", "timeout"), "one fetch"),
+    Name(CONSUMER, "_get_active_partitions", (), "partitions that Faust has not paused"),
+    Name(CONSUMER, "_seek", ("partition", "offset"), "go back over a gap"),
+    Name(CONSUMER, "perform_seek", (), "after a rebalance, go to where the state is, not to the commit"),
+    Name(CONSUMER, "_new_offset", ("tp",), "the engine owns the offsets"),
+    Name(CONSUMER, "_filter_tps_with_pending_acks", ("topics",), "all assigned partitions may commit"),
+    Name(CONSUMER, "_acked", None, "cleared, since nothing else does when offsets are ours"),
+    Name(CONSUMER, "_acked_index", None, "cleared with it"),
+    Name(CONSUMER, "_read_offset", None, "kept in step with what was delivered"),
+    Name(CONSUMER, "_committed_offset", None, "what was committed, to prove membership with"),
+    Name(CONSUMER, "_thread", None, "commit through the consumer's own thread"),
+    Name(CONSUMER, "maybe_wait_for_commit_to_finish", (), "a commit that runs would swallow ours"),
+    Name(CONSUMER, "force_commit", ("topics", "start_new_transaction"), "commit now, inside a revocation"),
+    Name(THREAD, "_create_worker_consumer", ("transport",), "set the range assignor before the consumer starts"),
+    Name(THREAD, "_ensure_consumer", (), "the aiokafka consumer of the thread"),
+    Name(THREAD, "commit", ("offsets",), "prove membership"),
+    Name(AIOKAFKA, "_coordinator", None, "its generation tells whether the group threw us out"),
+    Name(AIOKAFKA, "_partition_assignment_strategy", None, "the assignor"),
+    Name(AIOKAFKA, "_fetch_max_wait_ms", None, "how long a fetch may wait for data at the broker"),
+)

@@ -1,0 +1,117 @@
+"""Writing: pre-built batches, one in flight per partition, tried until they are durable, and none while membership is in doubt."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Any
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError, MessageSizeTooLargeError
+
+from services.aggregator.engine.checkpoint import VERSION_HEADER
+from services.aggregator.engine.model import Aside, Output, Reason
+from services.common.metrics import Metrics
+
+SERVICE = b"aggregator"
+RETRY_S = (0.1, 0.3, 1.0, 2.0)
+"""Pauses between attempts; the last one repeats for as long as the broker refuses."""
+
+OPTIONS: dict[str, Any] = {"linger_ms": 0, "request_timeout_ms": 10_000, "max_batch_size": 256 * 1024}
+"""A short timeout, so that a process that lost its partitions does not write minutes later."""
+
+log = logging.getLogger(__name__)
+
+
+class Writer:
+    """The aggregator's own idempotent producer. `allowed` is awaited before every attempt to write."""
+
+    def __init__(self, producer: AIOKafkaProducer, allowed: Callable[[], Awaitable[None]], metrics: Metrics) -> None:
+        self.producer = producer
+        self.allowed = allowed
+        self.metrics = metrics
+
+    async def send(self, topic: str, partition: int, records: Sequence[Output], tombstone_version: int | None = None) -> None:
+        """Write these in this order to one partition; returns when they are durable. Tombstones of state carry their version."""
+        done = 0
+        none: list[tuple[str, bytes]] = []
+        headers = none if tombstone_version is None else [(VERSION_HEADER, tombstone_version.to_bytes(8, "big"))]
+        while done < len(records):
+            taken, attempt = 0, 0
+            batch = None
+            while batch is None:
+                batch = self.producer.create_batch()
+                stamp = int(time.time() * 1000)
+                append = batch.append
+                for key, value in records[done:]:
+                    if append(timestamp=stamp, key=key, value=value, headers=headers if value is None else none) is None:
+                        break
+                    taken += 1
+                if not taken:
+                    # One record larger than a batch: the producer's own way sends it alone, or says why not.
+                    key, value = records[done]
+                    await self._large(topic, partition, key, value)
+                    taken = 1
+                    break
+                batch.close()
+                await self.allowed()
+                try:
+                    future = await self.producer.send_batch(batch, topic, partition=partition)
+                    await future
+                except (KafkaError, OSError) as fault:
+                    await self._failed(topic, fault, attempt)
+                    attempt += 1
+                    batch, taken = None, 0
+            done += taken
+
+    async def set_aside(self, topics: dict[Reason, str], default: str, source: tuple[str, int], asides: Iterable[Aside]) -> None:
+        """Write dead and late letters, original bytes and the reason; returns when all are durable."""
+        pending = []
+        for aside in asides:
+            headers = [
+                ("reason", aside.reason.value.encode()),
+                ("detail", aside.detail.encode(errors="replace")),
+                ("topic", source[0].encode()),
+                ("partition", str(source[1]).encode()),
+                ("offset", str(aside.offset).encode()),
+                ("service", SERVICE),
+            ]
+            topic = topics.get(aside.reason, default)
+            value = aside.value if aside.value is not None or aside.key is not None else b""
+            pending.append(self._until(topic, lambda t=topic, v=value, a=aside, h=headers: self.producer.send(t, v, a.key, headers=h)))  # type: ignore[misc]
+        await asyncio.gather(*pending)
+
+    async def tell(self, records: Iterable[tuple[str, int, bytes, bytes]]) -> None:
+        """Write single records (topic, partition, key, value); returns when all are durable."""
+        await asyncio.gather(
+            *(self._until(t, lambda t=t, p=p, k=k, v=v: self.producer.send(t, v, k, p)) for t, p, k, v in records)  # type: ignore[misc]
+        )
+
+    async def _large(self, topic: str, partition: int, key: bytes, value: bytes | None) -> None:
+        try:
+            await self._until(topic, lambda: self.producer.send(topic, value, key, partition))
+        except MessageSizeTooLargeError:
+            self.metrics.inc("writes_failed_total", topic=topic)
+            size = len(value or b"")
+            log.error("%s: record %r has %d bytes, more than the topic takes; readers keep the one before", topic, key, size)
+
+    async def _until(self, topic: str, send: Callable[[], Awaitable[Awaitable[Any]]]) -> None:
+        attempt = 0
+        while True:
+            await self.allowed()
+            try:
+                await (await send())
+                return
+            except MessageSizeTooLargeError:
+                raise
+            except (KafkaError, OSError) as fault:
+                await self._failed(topic, fault, attempt)
+                attempt += 1
+
+    async def _failed(self, topic: str, fault: BaseException, attempt: int) -> None:
+        self.metrics.inc("writes_failed_total", topic=topic)
+        if attempt in (0, 5, 50):
+            log.warning("write to %s failed: %r; it is tried again, and nothing behind it is committed", topic, fault)
+        await asyncio.sleep(RETRY_S[min(attempt, len(RETRY_S) - 1)])
