@@ -72,7 +72,7 @@ class Script:
         for message in messages:
             data = plain(message)
             heard = self.mapper.read(data, received_ms, "sandbox", bindings)
-            if heard.kind == "data" and heard.message is not None and heard.mapped is not None:
+            if heard.mapped is not None and heard.message is not None and (heard.mapped.events or heard.mapped.books):
                 whole = any(book.kind == "snapshot" for book in heard.mapped.books)
                 self.shown.append(Shown(heard.message, data, _topic_of(self.stream.messages[heard.message]), whole))
             elif heard.kind == "ack":

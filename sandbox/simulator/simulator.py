@@ -79,7 +79,7 @@ class Simulator:
             return _problem(404, f"no endpoint of {provider_id} at {method} {path}?{query}")
         if (provider_id, found.endpoint) not in self.examples.endpoints:
             why = self.examples.missing.get((provider_id, found.endpoint), "unknown")
-            return _problem(501, f"{provider_id} {found.endpoint} cannot be simulated: {why}")
+            return _problem(410, f"{provider_id} {found.endpoint} cannot be simulated: {why}")
         text, _ = self.fill(provider, found, now_ms, _call_id(body))
         if mood.garbage:
             text = b"<html>" + text[: len(text) // 2]
