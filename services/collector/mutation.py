@@ -132,7 +132,7 @@ def _times(rule: TimeRule) -> Iterator[tuple[str, TimeRule]]:
     if isinstance(rule.path, list):
         for index in range(len(rule.path)):
             yield f"path[{index}] removed", structs.replace(rule, path=[*rule.path[:index], *rule.path[index + 1 :]])
-    other = {"s": "ms", "ms": "s", "us": "ms", "ns": "us", "iso": "ms", "rfc822": "ms", "date": "s", "format": "ms", "hex_s": "s"}
+    other = {"s": "ms", "ms": "s", "us": "ms", "ns": "us", "iso": "ms", "rfc822": "ms", "date": "s", "format": "ms"}
     yield "unit changed", structs.replace(rule, unit=other[rule.unit], format=None)
 
 

@@ -199,6 +199,8 @@ def _differ(left: Any, right: Any) -> Iterator[str]:
 def _same(left: Any, right: Any) -> bool:
     if isinstance(left, bool) or isinstance(right, bool):
         return left is right
+    if isinstance(left, int) and isinstance(right, int):
+        return left == right
     if isinstance(left, (int, float)) and isinstance(right, (int, float)):
         return bool(abs(left - right) <= 1e-12 * max(abs(left), abs(right)))
     return bool(left == right)

@@ -153,8 +153,6 @@ def time_reader(unit: str, form: str | None = None, zone_h: float = 0.0, add_s: 
     add_ms = round(add_s * 1000)
     if unit in _SCALE:
         return _clock(unit, add_ms)
-    if unit == "hex_s":
-        return _hex_seconds(add_ms)
     zone = timezone(timedelta(hours=zone_h))
     parsers: dict[str, Callable[[str], datetime]] = {
         "iso": _iso,
@@ -178,14 +176,6 @@ def time_reader(unit: str, form: str | None = None, zone_h: float = 0.0, add_s: 
             return bad("not a time", value)
 
     return calendar
-
-
-def _hex_seconds(add_ms: int) -> TimeReader:
-    def clock(value: Any) -> int | Bad | None:
-        seconds = hexadecimal(value)
-        return seconds if seconds is None or isinstance(seconds, Bad) else seconds * 1000 + add_ms
-
-    return clock
 
 
 def _clock(unit: str, add_ms: int) -> TimeReader:

@@ -56,8 +56,8 @@ class TimeRule(Shape, kw_only=True):
 
     path: str | list[str]
     """The first that has a value."""
-    unit: Literal["s", "ms", "us", "ns", "iso", "rfc822", "date", "format", "hex_s"] = "ms"
-    """`date`: YYYY-MM-DD, midnight UTC. `hex_s`: 0x seconds. `iso`: ISO 8601, UTC when it names no zone."""
+    unit: Literal["s", "ms", "us", "ns", "iso", "rfc822", "date", "format"] = "ms"
+    """`date`: YYYY-MM-DD, midnight UTC. `iso`: ISO 8601, UTC when it names no zone."""
     format: str | None = None
     """strptime form for unit `format`."""
     zone_h: float = 0.0
@@ -134,7 +134,7 @@ class FieldRule(Shape, kw_only=True):
     """Characters removed from both ends and from between digits (`%`, `,`, `$`)."""
     type: Literal["number", "integer", "hex", "bool", "text", "list", "time", "count", "present", "missing"] | None = None
     """None: what the catalogue's kind says. `count`: length; `present`, `missing`: whether there is a value."""
-    time: Literal["s", "ms", "us", "ns", "iso", "rfc822", "date", "hex_s"] = "ms"
+    time: Literal["s", "ms", "us", "ns", "iso", "rfc822", "date"] = "ms"
     """For `type: time`: how it is written; the value is in ms."""
     html: bool = False
     """Text with markup, which is removed."""
