@@ -82,6 +82,7 @@ def build(settings: AggregatorSettings, names: Iterable[str]) -> Any:
                 self.add_future(work)
 
         async def _watch(self) -> None:
+            assert host.failed is not None
             try:
                 await host.failed
             except Exception as fault:  # a broken partition ends the process; who runs it starts it again

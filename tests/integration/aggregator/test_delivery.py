@@ -1,0 +1,24 @@
+"""What must hold of the aggregator on a real broker, whichever driver carries it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from services.common.settings import CommonSettings
+from tests.fixtures import oracle, rerun
+from tests.fixtures.aggregators import TOPICS, events, feed, read, settled, workers
+
+pytestmark = [pytest.mark.timeout(120), pytest.mark.topics(*TOPICS)]
+
+
+@pytest.mark.parametrize("driver", ["batch", "stock"])
+async def test_every_entity_ends_as_a_plain_fold_of_the_log_says(common: CommonSettings, tmp_path: Path, driver: str) -> None:
+    await feed(common, events(4000, 100))
+    async with workers(common, tmp_path, PARALLAX_DRIVER=driver) as (worker,):
+        await settled(common)
+        assert worker.stop() == 0
+    raw, fused = await read(common, "raw.market"), await read(common, "fused.market")
+    assert oracle.faults(raw, fused) == []
+    assert rerun.differences("market", raw, fused) == []
