@@ -235,6 +235,9 @@ class Writer:
             if own_ms is not None:
                 told_ms = min(mood.at_ms, own_ms)
         for name, rule in one.order:
+            if one.emit.order is not None and one.emit.order.by in _paths(rule):
+                yield Note(name, entity, "the rows are ordered by it")
+                continue
             spec = self._specs[name]
             if spec.unit == "unix_ms":
                 _shift(rule, one.emit, row, at, body, shift_ms, taken)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from sandbox.simulator.answer import Writer
 from sandbox.simulator.books import BookWriter
 from services.collector.map.messages import Bindings, StreamMapper, compile_stream
-from services.collector.map.paths import parse
+from services.collector.map.paths import getter, parse, top
 from services.collector.registry.mapping import Condition
 from services.collector.registry.model import Channel, Message, Provider, Stream
 
@@ -41,6 +41,8 @@ class Shown(NamedTuple):
     data: Any
     topic: str
     whole_book: bool
+    bound: dict[str, str]
+    """What the message's channel number stands for, where the venue numbers its channels."""
 
 
 class Script:
@@ -53,7 +55,7 @@ class Script:
         self.mapper: StreamMapper = compile_stream(provider, name, simulator.universe.identity)
         self.shown: list[Shown] = []
         self.acks: list[Any] = []
-        self.binds: dict[str, Any] = {}
+        self.binds: list[tuple[str, Any]] = []
         self.pongs: list[Any] = []
         self.writers: dict[str, Writer] = {}
         self.books: dict[str, BookWriter] = {}
@@ -70,17 +72,34 @@ class Script:
     def _read(self, messages: list[Any], received_ms: int) -> None:
         bindings: Bindings = {}
         for message in messages:
-            data = plain(message)
+            data, known = plain(message), len(bindings)
             heard = self.mapper.read(data, received_ms, "sandbox", bindings)
             if heard.mapped is not None and heard.message is not None and (heard.mapped.events or heard.mapped.books):
                 whole = any(book.kind == "snapshot" for book in heard.mapped.books)
-                self.shown.append(Shown(heard.message, data, _topic_of(self.stream.messages[heard.message]), whole))
+                topic = _topic_of(self.stream.messages[heard.message])
+                self.shown.append(Shown(heard.message, data, topic, whole, self._bound(data, bindings)))
+            elif len(bindings) > known:
+                self.binds.append(
+                    (next(name for name, one in self.stream.messages.items() if one.bind is not None), data)
+                )
             elif heard.kind == "ack":
                 self.acks.append(data)
-            elif heard.kind == "bound" and heard.message is not None:
-                self.binds[heard.message] = data
             elif heard.kind == "ignore" and "pong" in (heard.message or ""):
                 self.pongs.append(data)
+
+    def _bound(self, data: Any, bindings: Bindings) -> dict[str, str]:
+        if self.stream.bound_by is None:
+            return {}
+        number = getter(parse(self.stream.bound_by))(data, top(data))
+        return bindings.get(str(number), {})
+
+    def bind_like(self, asked: Any) -> tuple[str, Any] | None:
+        """The example that gives a channel number to a subscription most like this one; None where channels have none."""
+
+        def likeness(bind: tuple[str, Any]) -> int:
+            return sum(bind[1].get(key) == value for key, value in asked.items()) if isinstance(asked, dict) else 0
+
+        return max(self.binds, key=likeness, default=None)
 
     def of_channel(self, name: str, channel: Channel) -> list[Shown]:
         """Examples that answer a subscription to this channel: one of each message, whole books apart."""

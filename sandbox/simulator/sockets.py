@@ -6,12 +6,14 @@ import copy
 import json
 import re
 import zlib
+from collections import deque
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from msgspec import Struct
 
+from sandbox.simulator.answer import Note
 from sandbox.simulator.books import Turn
 from sandbox.simulator.identity import Target, targets_of
 from sandbox.simulator.market import draw
@@ -49,6 +51,8 @@ class Socket:
         self._scripts = scripts
         self._open: dict[tuple[int, str], list[Subscription]] = {}
         self._next_number = 1
+        self.notes: deque[Note] = deque(maxlen=1000)
+        """What could not be written lately."""
 
     @classmethod
     def open(cls, simulator: Simulator, provider_id: str, path: str) -> Socket | None:
@@ -81,7 +85,7 @@ class Socket:
                     if values is not None:
                         subscription = self._subscribe(index, name, values)
                         said += self._acknowledge(script, data)
-                        said += self._bind(script, subscription)
+                        said += self._bind(script, subscription, data)
                 for template in channel.unsubscribe:
                     values = message_values(template, data)
                     if values is not None:
@@ -139,9 +143,9 @@ class Socket:
     ) -> Any:
         data = copy.deepcopy(shown.data)
         body = Body.wrapped(data, script.stream.unwrap)
-        params = self._address(script, subscription, definition, body, data, target)
+        params = self._address(script, subscription, shown, body, data, target)
         mood = self._simulator.mood(script.provider.id, now_ms)
-        script.writers[shown.name].write(body, params, [target] if target is not None else [], mood, 0)
+        self.notes += script.writers[shown.name].write(body, params, [target] if target is not None else [], mood, 0)
         return body.document()
 
     def _book(
@@ -161,7 +165,7 @@ class Socket:
             before = tick - 1
         data = copy.deepcopy(shown.data)
         body = Body.wrapped(data, script.stream.unwrap)
-        params = self._address(script, subscription, definition, body, data, target)
+        params = self._address(script, subscription, shown, body, data, target)
         turn = Turn(
             None if shown.whole_book or (definition.book and definition.book.kind == "top") else before, tick, now_ms
         )
@@ -173,13 +177,14 @@ class Socket:
         self,
         script: Script,
         subscription: Subscription,
-        definition: Message,
+        shown: Shown,
         body: Body,
         data: Any,
         target: Target | None,
     ) -> dict[str, str]:
         """Write into a message which market its parameters (or its channel number) mean; the parameters, as the mapping gets them."""
-        params: dict[str, str] = {}
+        definition = script.stream.messages[shown.name]
+        params = dict(shown.bound)
         if target is None:
             return params
         for name, path in definition.params.items():
@@ -189,13 +194,10 @@ class Socket:
                 place.write(spelled)
             params[name] = spelled or ""
         if script.stream.bound_by is not None and target in subscription.numbers:
-            place = _place(data, script.stream.bound_by)
-            if place is not None:
-                place.write(subscription.numbers[target])
-            for bind in script.binds:
-                rule = script.stream.messages[bind].bind
-                for name in rule.params if rule is not None else ():
-                    params[name] = self._spelled(script, definition, name, target) or ""
+            _write(data, script.stream.bound_by, subscription.numbers[target])
+            params |= {
+                name: self._spelled(script, definition, name, target) or value for name, value in shown.bound.items()
+            }
         return params
 
     def _spelled(self, script: Script, definition: Message, name: str, target: Target) -> str | None:
@@ -208,25 +210,24 @@ class Socket:
             return None
         return self._simulator.universe.spell(script.provider, rule, target)
 
-    def _bind(self, script: Script, subscription: Subscription) -> list[Any]:
+    def _bind(self, script: Script, subscription: Subscription, asked: Any) -> list[Any]:
         """One message for each market that gives it a channel number."""
+        found = script.bind_like(asked)
+        readers = script.of_channel(subscription.channel, script.stream.channels[subscription.channel])
+        rule = script.stream.messages[found[0]].bind if found is not None else None
+        if found is None or rule is None or not readers:
+            return []
         said = []
-        for name, example in script.binds.items():
-            rule = script.stream.messages[name].bind
-            readers = script.of_channel(subscription.channel, script.stream.channels[subscription.channel])
-            if rule is None or not readers:
+        for target in subscription.targets:
+            if target in subscription.numbers:
                 continue
-            for target in subscription.targets:
-                if target in subscription.numbers:
-                    continue
-                number = subscription.numbers[target] = self._next_number
-                self._next_number += 1
-                data = copy.deepcopy(example)
-                _write(data, rule.key, number)
-                for param, path in rule.params.items():
-                    spelled = self._spelled(script, script.stream.messages[readers[0].name], param, target)
-                    _write(data, path, spelled)
-                said.append(data)
+            number = subscription.numbers[target] = self._next_number
+            self._next_number += 1
+            data = copy.deepcopy(found[1])
+            _write(data, rule.key, number)
+            for param, path in rule.params.items():
+                _write(data, path, self._spelled(script, script.stream.messages[readers[0].name], param, target))
+            said.append(data)
         return said
 
     def _acknowledge(self, script: Script, asked: Any) -> list[Any]:
