@@ -13,14 +13,14 @@ from msgspec import Struct
 from schemas import chains, tables
 
 FILE = "assets.yaml"
-COINGECKO = "coingecko"
-"""Its ids are our ids, so it has no column in the table."""
+SLUGS = "coingecko"
+"""Provider whose ids (slugs) are our ids, so it has no column in the table."""
 
 Kind = Literal["coin", "token", "stablecoin", "wrapped", "bridged", "fiat", "commodity"]
 
 _ID = re.compile(r"[a-z0-9][a-z0-9._-]*")
 _EVM_ADDRESS = re.compile(r"0x[0-9a-f]{40}")
-_NOT_ON_COINGECKO = ("fiat", "commodity")
+_WITHOUT_SLUG = ("fiat", "commodity")
 
 
 class Asset(Struct, frozen=True, kw_only=True):
@@ -85,9 +85,9 @@ class Assets(Mapping[str, Asset]):
 
         CoinGecko's ids are ours, so any of them is known, listed or not."""
         text = str(id_)
-        if provider == COINGECKO:
+        if provider == SLUGS:
             known = self._assets.get(text)
-            taken = known is not None and known.kind in _NOT_ON_COINGECKO
+            taken = known is not None and known.kind in _WITHOUT_SLUG
             return None if taken or not _ID.fullmatch(text) else text
         return self._ids.get((provider, text))
 
@@ -178,6 +178,6 @@ def _faults(asset: Asset, assets: Mapping[str, Asset]) -> list[str]:
     for field, other in (("peg", asset.peg), ("of", asset.of)):
         if other is not None and (other not in assets or other == asset.id):
             found.append(f"{field}: expected another asset of {FILE}, got {other!r}")
-    if COINGECKO in asset.ids:
+    if SLUGS in asset.ids:
         found.append("ids.coingecko: the key is CoinGecko's id; delete it")
     return found

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from schemas import assets, chains, venues
-from schemas.assets import COINGECKO, Assets
+from schemas.assets import SLUGS, Assets
 from schemas.chains import Chains
 from schemas.venues import Venues
 from services.collector.map.symbols import Symbols
@@ -32,8 +32,8 @@ class Identity(NamedTuple):
 
     def id_of(self, table: str, asset: str) -> str | None:
         """A provider's id of an asset, to ask for it."""
-        if table == COINGECKO:
-            return asset if self.assets.by_id(COINGECKO, asset) is not None else None
+        if table == SLUGS:
+            return asset if self.assets.by_id(SLUGS, asset) is not None else None
         row = self.assets.get(asset)
         return None if row is None else row.ids.get(table)
 
