@@ -93,6 +93,7 @@ def _quantity(rule: FieldRule, spec: Spec, nulls: Sequence[Scalar], kind: str, w
         steps = parse(rule.path, f"{where}.path")
         if steps.origin == "row" and len(steps.steps) == 1 and isinstance(steps.steps[0], str):
             return _quick(steps.steps[0], low, high)
+    divisor = 1.0 if factor == 1.0 else _divisor(factor)
     base: Number = work or _simple(rule, parse_value, nulls, where)
 
     def read(row: Any, at: At) -> Value | Bad | None:
@@ -100,7 +101,7 @@ def _quantity(rule: FieldRule, spec: Spec, nulls: Sequence[Scalar], kind: str, w
         if value is None or isinstance(value, Bad):
             return value
         try:
-            scaled = value * factor if factor != 1.0 else float(value)
+            scaled = value / divisor if divisor is not None else value * factor
         except OverflowError:
             return bad("not finite", str(value)[:80])
         if low <= scaled <= high:
@@ -108,6 +109,12 @@ def _quantity(rule: FieldRule, spec: Spec, nulls: Sequence[Scalar], kind: str, w
         return bad(f"outside the plausible range {low:g} to {high:g}", scaled)
 
     return read
+
+
+def _divisor(factor: float) -> float | None:
+    """n for a factor 1/n: dividing rounds once, multiplying by 1e-9 twice."""
+    whole = round(1.0 / factor) if 0.0 < factor < 1.0 else 0
+    return float(whole) if whole and 1.0 / whole == factor else None
 
 
 def _quick(key: str, low: float, high: float) -> Reader:
