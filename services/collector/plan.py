@@ -12,8 +12,10 @@ from msgspec import Struct, field
 
 ON_TIME_MS: Final = 5_000
 """A start within this distance of its due time is on time (DESIGN 4.3)."""
-JITTER_SHARE: Final = 0.9
-"""First starts are spread over this share of the period, so that a restart does not ask everything at once."""
+FIRST_SPREAD_MS: Final = 10_000
+"""The first starts are spread over this much (or the period): data soon, but not everything asked at once."""
+PLANNED_SHARE: Final = 0.75
+"""Share of a budget that the timetable may plan with; the rest is for retries and questions that somebody waits for."""
 FRESH_CAP_MS: Final = 3_600_000
 """A cache lifetime beyond this is not obeyed: a wrong header must not silence an endpoint for a day."""
 
@@ -89,6 +91,8 @@ class _Slot(Struct):
 
     job: Job
     due_ms: int
+    first: bool = True
+    """Until the second start, from which on the job keeps to a phase of its own within the period."""
     running: bool = False
     fresh_until_ms: int = 0
 
@@ -110,7 +114,7 @@ class Schedule:
             if slot is not None and slot.job.period_ms == job.period_ms:
                 slot.job = job
                 continue
-            due_ms = now_ms + jitter_ms(key, round(job.period_ms * JITTER_SHARE))
+            due_ms = now_ms + jitter_ms(key, min(job.period_ms, FIRST_SPREAD_MS))
             self._slots[key] = _Slot(job=job, due_ms=due_ms)
             heapq.heappush(self._heap, (due_ms, key))
 
@@ -141,7 +145,7 @@ class Schedule:
             else:
                 slot.running = True
                 found.append(Due(job=slot.job, due_ms=due_ms))
-            self._again(slot, key, due_ms + max(1, late) * slot.job.period_ms)
+            self._again(slot, key, _following(slot, due_ms, late))
         return found
 
     def finished(self, key: str, now_ms: int, fresh_ms: int = 0) -> None:
@@ -172,9 +176,24 @@ class Schedule:
         heapq.heappush(self._heap, (due_ms, key))
 
 
+def _following(slot: _Slot, due_ms: int, late: int) -> int:
+    """Due time after `due_ms`, `late` periods of which have passed: a period later, and once onto the job's own phase."""
+    period_ms = slot.job.period_ms
+    if not slot.first or late:
+        return due_ms + max(1, late) * period_ms
+    slot.first = False
+    earliest_ms = due_ms + period_ms // 2
+    return earliest_ms + (jitter_ms(slot.job.key, period_ms) - earliest_ms) % period_ms
+
+
 def jitter_ms(key: str, spread_ms: int) -> int:
     """A time in [0, spread_ms) that depends on the key alone: replicas and restarts agree, and jobs spread evenly."""
     return zlib.crc32(key.encode()) % spread_ms if spread_ms > 0 else 0
+
+
+def stretch(load: float, budget: float) -> float:
+    """Factor for the periods of jobs that would spend `load` of a budget in one window: 1, or what makes them fit with room."""
+    return max(1.0, load / (budget * PLANNED_SHARE)) if budget > 0 else 1.0
 
 
 def period_ms(every_s: int | None, cadence_s: int, floor_s: int | None) -> int:

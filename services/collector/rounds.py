@@ -8,8 +8,11 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Final
 
+from msgspec.structs import replace
+
 from schemas.events import Command
 from services.collector import demand, plan
+from services.collector.admit.buckets import Bucket
 from services.collector.line import Line, Lines
 from services.collector.listing import Listing
 from services.collector.map.identity import Identity
@@ -141,11 +144,28 @@ class Rounds:
         jobs = [
             job
             for provider in self._providers.values()
-            for job in demand.jobs(provider, wanted, self._identity, self._cadence_s, self._listing, now_ms)
+            for job in self._paced(
+                list(demand.jobs(provider, wanted, self._identity, self._cadence_s, self._listing, now_ms))
+            )
             if self._owns(provider.home, shard(job))
         ]
         self._schedule.replace(jobs, now_ms)
         self._metrics.set("jobs", len(jobs))
+
+    def _paced(self, jobs: list[Job]) -> list[Job]:
+        """Jobs of one provider, slowed evenly where they would not fit its budgets (those of all replicas together)."""
+        loads: dict[Bucket, float] = {}
+        for job in jobs:
+            line = self._lines.of(job)
+            for row in line.buckets:
+                loads[row] = loads.get(row, 0.0) + line.endpoint.cost * row.window_ms / job.period_ms
+        factors = {row: plan.stretch(load, row.limit) for row, load in loads.items()}
+        return [
+            replace(job, period_ms=round(job.period_ms * max(factors[row] for row in self._lines.of(job).buckets)))
+            if self._lines.of(job).buckets
+            else job
+            for job in jobs
+        ]
 
     async def _guarded(self, due: Due) -> None:
         fresh_ms = 0

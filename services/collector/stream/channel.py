@@ -8,19 +8,12 @@ import logging
 import random
 import ssl
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Final, Protocol
 
 from msgspec import Struct
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import (
-    ConnectionClosed,
-    InvalidHandshake,
-    InvalidMessage,
-    InvalidStatus,
-    InvalidURI,
-    WebSocketException,
-)
+from websockets.exceptions import WebSocketException
 
 from schemas.events import Attempt, Origin
 from services.collector.backoff import SOCKETS
@@ -35,6 +28,7 @@ from services.collector.send import USER_AGENT
 from services.collector.stream import dialects
 from services.collector.stream.book import Verdict
 from services.collector.stream.dialects import Socket
+from services.collector.stream.ends import Ended, why
 from services.collector.stream.tops import Resync, Tops
 from services.common.metrics import Metrics
 
@@ -52,37 +46,6 @@ RENEW_SHARE: Final = 0.9
 """A connection is renewed at this share of the age at which the server would close it."""
 HEALTHY_S: Final = 60.0
 """A connection that lived so long was good: the next back-off starts small."""
-
-ENDS: Final[tuple[tuple[type[BaseException], str, str], ...]] = (
-    (TimeoutError, "TIMEOUT", "connect"),
-    (InvalidStatus, "NETWORK", "refused"),
-    (InvalidURI, "NETWORK", "refused"),
-    (InvalidMessage, "NETWORK", "refused"),
-    (InvalidHandshake, "NETWORK", "refused"),
-    (ConnectionClosed, "NETWORK", "closed"),
-    (WebSocketException, "NETWORK", "protocol"),
-    (ssl.SSLError, "NETWORK", "tls"),
-    (OSError, "NETWORK", "connect"),
-)
-"""Foreign exception -> class of our taxonomy and why the connection ended, most special first."""
-STATUS_CLASS: Final = {
-    401: "AUTH",
-    403: "AUTH",
-    404: "NOT_FOUND",
-    418: "RATE_LIMITED",
-    429: "RATE_LIMITED",
-    451: "FORBIDDEN_REGION",
-}
-
-
-class Ended(Exception):
-    """The connection is over for a reason of ours: `silent`, `stale`, `no_ack`, `renewed`, `refused`, `resync`."""
-
-    def __init__(self, reason: str, outcome: str = "OK", detail: str = "") -> None:
-        super().__init__(detail or reason)
-        self.reason = reason
-        self.outcome = outcome
-        self.detail = detail
 
 
 class Snapshots(Protocol):
@@ -191,9 +154,9 @@ class Channel:
             if bugs is not None:
                 raise bugs from None
             assert expected is not None
-            return _why(expected)
+            return why(expected)
         except (Ended, WebSocketException, OSError) as error:
-            return _why(error)
+            return why(error)
         finally:
             self._metrics.set("sockets_open", 0, provider=self._provider.id)
             await self._drop_resyncs()
@@ -397,31 +360,6 @@ class Channel:
         )
         self._metrics.inc("attempts_total", provider=self._provider.id, outcome=outcome)
         tally.messages = tally.events = tally.faults = tally.bytes = 0
-
-
-def end_of(error: BaseException) -> tuple[str, str, str]:
-    """Why a connection ended, its outcome class, and the words of the error."""
-    for kind, outcome, reason in ENDS:
-        if isinstance(error, kind):
-            if isinstance(error, InvalidStatus):
-                outcome = STATUS_CLASS.get(error.response.status_code, "UPSTREAM_5XX")
-            return reason, outcome, f"{type(error).__name__}: {error}"
-    raise error
-
-
-def _why(error: BaseException) -> tuple[str, str, str]:
-    """The end that is ours counts before what it caused in the other tasks of the connection."""
-    leaves = list(_leaves(error))
-    ours = next((one for one in leaves if isinstance(one, Ended)), None)
-    return (ours.reason, ours.outcome, ours.detail) if ours is not None else end_of(leaves[0])
-
-
-def _leaves(error: BaseException) -> Iterator[BaseException]:
-    if isinstance(error, BaseExceptionGroup):
-        for one in error.exceptions:
-            yield from _leaves(one)
-    else:
-        yield error
 
 
 def _now_ms() -> int:

@@ -161,22 +161,22 @@ async def test_after_a_refusal_each_value_is_asked_for_by_itself(common: CommonS
         while not line.heard:
             await asyncio.sleep(0.01)
         if line.number == 0:
-            await line.send(json.dumps({"op": "refused", "why": "no such pair XXX-USDT"}))
+            await line.send(json.dumps({"op": "refused", "why": "no such pair ZZZ-USDT"}))
             await line.forever()
         await line.confirmed(2)
-        await line.send(json.dumps({"op": "refused", "why": "no such pair XXX-USDT"}), trade(1))
+        await line.send(json.dumps({"op": "refused", "why": "no such pair ZZZ-USDT"}), trade(1))
         await line.forever()
 
     stream = venue.stream("")
-    channel = stream["channels"]["trades"] | {"params": {"symbol": {"as": "pair", "values": ["BTC-USDT", "XXX-USDT"]}}}
+    channel = stream["channels"]["trades"] | {"params": {"symbol": {"as": "pair", "values": ["BTC-USDT", "ZZZ-USDT"]}}}
     async with venue.venue(script) as server, followed(common) as seen:
         home = folder(tmp_path, server.url, channels={"trades": channel})
         async with collecting(settings(common, home)):
             await until(lambda: trades(seen, 1), 30)
             [ended, *_] = await until(lambda: ends(seen, "refused"), 10)
-    assert ended.detail == "refused: no such pair XXX-USDT"
+    assert ended.detail == "refused: no such pair ZZZ-USDT"
     asked = [[one["symbols"] for one in line.heard if one["op"] == "subscribe"] for line in server.lines]
-    assert asked == [[["BTC-USDT", "XXX-USDT"]], [["BTC-USDT"], ["XXX-USDT"]]]
+    assert asked == [[["BTC-USDT", "ZZZ-USDT"]], [["BTC-USDT"], ["ZZZ-USDT"]]]
 
 
 async def test_a_gap_in_a_book_subscribes_it_anew_and_the_top_is_right_again(

@@ -16,6 +16,7 @@ from services.collector.plan import (
     fresh_ms,
     jitter_ms,
     period_ms,
+    stretch,
 )
 
 
@@ -37,21 +38,36 @@ def one_job(period_ms: int = 1_000) -> tuple[Schedule, int]:
 
 def test_the_first_start_is_spread_over_the_period_by_the_key_alone() -> None:
     _, first = one_job()
-    assert first == jitter_ms("acme|ticker", 900)
-    assert len({jitter_ms(f"acme|{n}", 900) for n in range(200)}) > 150
+    assert first == jitter_ms("acme|ticker", 1_000)
+    _, slow = one_job(3_600_000)
+    assert slow == jitter_ms("acme|ticker", 10_000), "an hourly job is not first asked an hour later"
+    assert len({jitter_ms(f"acme|{n}", 1_000) for n in range(200)}) > 150
 
 
-def test_starts_follow_a_fixed_rate_whatever_a_fetch_takes() -> None:
-    schedule, first = one_job()
-    assert started(schedule, first + 30) == [first]
-    schedule.finished("acme|ticker", first + 700)
-    assert schedule.next_ms() == first + 1_000
+def test_from_the_second_start_on_a_job_keeps_its_own_phase_at_a_fixed_rate() -> None:
+    schedule, first = one_job(60_000)
+    second = on_phase(schedule, first)
+    assert first + 30_000 <= second < first + 90_000
+    assert second % 60_000 == jitter_ms("acme|ticker", 60_000)
+    assert started(schedule, second + 30) == [second]
+    schedule.finished("acme|ticker", second + 7_000)
+    assert schedule.next_ms() == second + 60_000
+
+
+def on_phase(schedule: Schedule, first: int) -> int:
+    """Do the first start; when the second is due."""
+    assert started(schedule, first) == [first]
+    schedule.finished("acme|ticker", first)
+    second = schedule.next_ms()
+    assert second is not None
+    return second
 
 
 def test_a_job_under_way_is_not_started_twice_and_the_skip_says_so() -> None:
     schedule, first = one_job()
-    schedule.due(first)
-    assert schedule.due(first + 1_000) == [Skip(job=job(), due_ms=first + 1_000, reason="in_flight")]
+    second = on_phase(schedule, first)
+    schedule.due(second)
+    assert schedule.due(second + 1_000) == [Skip(job=job(), due_ms=second + 1_000, reason="in_flight")]
 
 
 def test_missed_times_are_one_skip_and_the_latest_of_them_is_started() -> None:
@@ -81,7 +97,7 @@ def test_an_absurd_lifetime_does_not_silence_an_endpoint() -> None:
 def test_replacing_jobs_keeps_the_times_of_those_that_stay() -> None:
     schedule, first = one_job()
     schedule.replace([job(), job("acme|other")], 50)
-    assert schedule.next_ms() == min(first, 50 + jitter_ms("acme|other", 900))
+    assert schedule.next_ms() == min(first, 50 + jitter_ms("acme|other", 1_000))
     schedule.replace([job()], 60)
     assert (schedule.next_ms(), len(schedule)) == (first, 1)
 
@@ -143,6 +159,13 @@ def test_the_providers_cache_lifetime_is_read_from_its_headers(headers: dict[str
 )
 def test_the_period_is_never_below_the_floor(every: int | None, cadence: int, floor: int | None, expected: int) -> None:
     assert period_ms(every, cadence, floor) == expected
+
+
+@pytest.mark.parametrize(("load", "budget", "factor"), [(10, 100, 1.0), (75, 100, 1.0), (150, 100, 2.0), (5, 0, 1.0)])
+def test_periods_are_stretched_until_the_load_fits_the_budget_with_room(
+    load: float, budget: float, factor: float
+) -> None:
+    assert stretch(load, budget) == factor
 
 
 @given(st.lists(st.text(min_size=1, max_size=3)), st.integers(1, 7))

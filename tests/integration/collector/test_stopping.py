@@ -1,0 +1,157 @@
+"""A collector that is stopped or killed loses nothing that a provider was told is taken."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from services.common.settings import CommonSettings
+from tests.fixtures import loopback, venue
+from tests.fixtures.collecting import Followed, collecting, followed, settings
+from tests.fixtures.loopback import Asked, response
+from tests.fixtures.until import until
+from tests.fixtures.venue import Line, trade
+
+
+@asynccontextmanager
+async def process(common: CommonSettings, home: Path, **more: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    """`parallax collector` as a process of its own; killed at the end if it still runs."""
+    environ = os.environ | {
+        "PARALLAX_KAFKA": common.kafka,
+        "PARALLAX_TOPIC_PREFIX": common.topic_prefix,
+        "PARALLAX_PROVIDERS_PATH": str(home),
+        "PARALLAX_PROVIDERS": "acme",
+        "PARALLAX_LEASES": "false",
+        **more,
+    }
+    argv = ["-m", "services.cli", "collector", "--category", "exchange"]
+    running = await asyncio.create_subprocess_exec(
+        sys.executable, *argv, env=environ, stderr=asyncio.subprocess.DEVNULL
+    )
+    try:
+        yield running
+    finally:
+        if running.returncode is None:
+            running.kill()
+            await running.wait()
+
+
+async def prices(seen: Followed) -> list[Any]:
+    return [event.metrics["trade_price"] for event in await seen.raw() if "trade_price" in event.metrics]
+
+
+async def flood(line: Line, sent: list[float]) -> None:
+    """Trades as fast as the client reads them."""
+    await line.confirmed()
+    while True:
+        price = float(len(sent) + 1)
+        sent.append(price)
+        await line.send(trade(len(sent), price))
+        if len(sent) % 50 == 0:
+            await asyncio.sleep(0.005)
+
+
+async def test_sigterm_flushes_what_was_read_and_exits_0(common: CommonSettings, tmp_path: Path) -> None:
+    sent: list[float] = []
+
+    async def script(line: Line) -> None:
+        await flood(line, sent)
+
+    async with venue.venue(script) as server, followed(common) as seen:
+        home = venue.definition(tmp_path, endpoints={}, streams={"spot": venue.stream(server.url)})
+        async with process(common, home) as running:
+            await until(lambda: _longer(seen, 500), 40)
+            running.send_signal(signal.SIGTERM)
+            assert await asyncio.wait_for(running.wait(), 20) == 0
+        await asyncio.sleep(0)
+        found = await until(lambda: _settled(seen), 20)
+    assert found == sent[: len(found)], "in order, without a hole, none twice"
+    assert len(found) >= 500
+
+
+async def _longer(seen: Followed, count: int) -> bool:
+    return len(await prices(seen)) >= count
+
+
+async def _settled(seen: Followed) -> list[Any]:
+    before = -1
+    found = await prices(seen)
+    while len(found) != before:
+        before = len(found)
+        await asyncio.sleep(0.2)
+        found = await prices(seen)
+    return found
+
+
+async def test_after_sigkill_what_the_broker_has_is_whole_and_a_repeat_has_the_same_ids(
+    common: CommonSettings, tmp_path: Path
+) -> None:
+    sent: dict[int, list[float]] = {}
+
+    async def script(line: Line) -> None:
+        await flood(line, sent.setdefault(line.number, []))
+
+    async with venue.venue(script) as server, followed(common) as seen:
+        home = venue.definition(tmp_path, endpoints={}, streams={"spot": venue.stream(server.url)})
+        for round_number in range(5):
+            async with process(common, home) as running:
+                await until(lambda: len(server.lines) == round_number + 1, 40)
+                already = len(await prices(seen))
+                await until(lambda: _longer(seen, already + 200), 40)  # noqa: B023
+                running.send_signal(signal.SIGKILL)
+                assert await running.wait() == -signal.SIGKILL
+        await until(lambda: _settled(seen), 20)
+        events = [event for event in await seen.raw() if "trade_price" in event.metrics]
+    rounds: list[list[float]] = []
+    for event in events:
+        price = float(event.metrics["trade_price"])  # type: ignore[arg-type]
+        if price == 1.0:
+            rounds.append([])
+        rounds[-1].append(price)
+    assert len(rounds) == 5
+    for number, found in enumerate(rounds):
+        assert found == sent[number][: len(found)], "what is there begins at the first message and has no hole"
+    by_price: dict[float, set[str]] = {}
+    for event in events:
+        by_price.setdefault(float(event.metrics["trade_price"]), set()).add(event.id)  # type: ignore[arg-type]
+    assert {len(ids) for ids in by_price.values()} == {1}, "the same statement read five times has one id"
+
+
+async def test_an_answer_under_way_when_the_stop_comes_is_still_published(
+    common: CommonSettings, tmp_path: Path
+) -> None:
+    async def slow(asked: Asked, writer: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(1.0)
+        writer.write(response(200, venue.rows(("BTC-USDT", 60000))))
+
+    async with loopback.http(slow) as server, followed(common) as seen:
+        endpoints = {f"t{number}": venue.ticker(every_s=60) for number in range(40)}
+        home = venue.definition(tmp_path, server.url, endpoints=endpoints)
+        async with collecting(settings(common, home)) as running:
+            await until(lambda: server.asked, 20)
+            assert await running.stop() == 0
+        assert len(await until(seen.raw, 10)) >= 1
+        statuses = [one.status for one in await seen.attempts() if one.outcome == "OK"]
+    assert len(statuses) == len(server.asked), "every answer that was asked for was taken"
+
+
+async def test_a_second_origin_is_refused_before_anything_is_asked(tmp_path: Path) -> None:
+    environ = os.environ | {"PARALLAX_MODE": "replay"}
+    argv = ["-m", "services.cli", "collector", "--category", "exchange"]
+    running = await asyncio.create_subprocess_exec(sys.executable, *argv, env=environ, stderr=asyncio.subprocess.PIPE)
+    _, said = await running.communicate()
+    assert running.returncode == 2
+    assert said.decode() == "PARALLAX_MODE: expected live or sandbox, got replay; use: parallax replay DIR\n"
+
+
+async def test_without_kafka_it_says_what_is_missing_and_fails(tmp_path: Path) -> None:
+    home = venue.definition(tmp_path)
+    common = CommonSettings(kafka="127.0.0.1:1")
+    async with process(common, home) as running:
+        assert await asyncio.wait_for(running.wait(), 30) == 1
