@@ -47,7 +47,7 @@ FACTS = (
         "category",
         "silence",
         "number",
-        "Time since its collector last showed a sign of life, in cadences of the category.",
+        "Time since its collector last showed a sign of life, in its usual pauses, at least the category's cadence.",
     ),
     Fact("category", "on_time", "number", "Share of scheduled attempts that started on time."),
     Fact("category", "scheduled", "number", "Scheduled attempts in the window."),
@@ -131,21 +131,23 @@ def _categories(
     watch: Watch, scores: Mapping[str, ProviderScore], cadences_s: Mapping[str, float], as_of_ms: int
 ) -> Iterable[Subject]:
     """One subject for each category that has live providers or whose collector was seen."""
-    expected: dict[str, int] = dict(watch.categories)
+    expected = {category: pulse.last_ms for category, pulse in watch.categories.items()}
     for provider in watch.providers.values():
         if provider.definition is not None and provider.definition.status == "live":
             home = provider.definition.home
-            expected[home] = max(expected.get(home, 0), watch.categories.get(home, provider.definition.updated_ms))
+            if home not in watch.categories:
+                expected[home] = max(expected.get(home, 0), provider.definition.updated_ms)
     for category, seen_ms in sorted(expected.items()):
         members = [p for p in watch.providers.values() if p.category == category]
         states = [scores[p.name].state for p in members if p.name in scores]
         timed = [fetch.on_time for p in members for fetch in p.fetches if fetch.on_time is not None]
-        cadence_s = cadences_s.get(category)
+        pulse = watch.categories.get(category)
+        usual_s = max(cadences_s.get(category, 0.0), pulse.usual_ms / 1000 if pulse is not None else 0.0)
         yield Subject(
             "category",
             {"category": category},
             {
-                "silence": None if not cadence_s else max(0, as_of_ms - seen_ms) / 1000 / cadence_s,
+                "silence": None if not usual_s else max(0, as_of_ms - seen_ms) / 1000 / usual_s,
                 "on_time": sum(timed) / len(timed) if timed else None,
                 "scheduled": float(len(timed)),
                 "online": float(sum(state in ("online", "degraded") for state in states)),

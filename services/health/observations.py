@@ -11,6 +11,7 @@ from services.health.tables import Scoring
 MAX_FETCHES = 4096
 """Attempts kept per provider: an hour of one a second; beyond that the oldest say nothing new."""
 MAX_RESIDUALS = 2048
+PAUSES = 64
 FAILURES_BY_NETWORK = frozenset({"NETWORK", "TIMEOUT"})
 
 
@@ -77,6 +78,27 @@ class Provider:
         return next(iter(states), None)
 
 
+class Pulse:
+    """Signs of life of one category's collector: when the last one came, and the longest usual pause between two."""
+
+    __slots__ = ("last_ms", "pauses_ms")
+
+    def __init__(self, at_ms: int) -> None:
+        self.last_ms = at_ms
+        self.pauses_ms: deque[int] = deque(maxlen=PAUSES)
+
+    def beat(self, at_ms: int) -> None:
+        """One more sign of life; an older one than the last tells nothing."""
+        if at_ms > self.last_ms:
+            self.pauses_ms.append(at_ms - self.last_ms)
+            self.last_ms = at_ms
+
+    @property
+    def usual_ms(self) -> int:
+        """The longest of the last pauses: providers that are asked rarely make no collector silent."""
+        return max(self.pauses_ms, default=0)
+
+
 class Agreement(NamedTuple):
     """How well the sources of one fused metric agree."""
 
@@ -95,8 +117,7 @@ class Watch:
     def __init__(self, scoring: Scoring) -> None:
         self.scoring = scoring
         self.providers: dict[str, Provider] = {}
-        self.categories: dict[str, int] = {}
-        """Category -> when its collector last showed a sign of life."""
+        self.categories: dict[str, Pulse] = {}
         self.services: dict[str, ServiceState] = {}
         self.agreements: dict[tuple[str, str, str], Agreement] = {}
         self._last_ok_ms: dict[str, int] = {}
@@ -114,7 +135,7 @@ class Watch:
             provider.breakers[attempt.endpoint] = attempt.breaker
         if attempt.quota_used is not None:
             provider.quota_used = attempt.quota_used
-        self.categories[attempt.category] = max(at_ms, self.categories.get(attempt.category, 0))
+        self.categories.setdefault(attempt.category, Pulse(at_ms)).beat(at_ms)
         available, valid_share = _verdict(attempt, self.scoring)
         provider.fetches.append(
             Fetch(

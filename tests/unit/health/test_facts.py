@@ -82,6 +82,13 @@ def test_a_collector_speaks_even_when_its_providers_fail_or_are_skipped() -> Non
     assert facts(watch, T0 + 180_000, "category")[0][1]["silence"] == 2.0
 
 
+def test_a_collector_that_is_asked_rarely_is_not_silent() -> None:
+    watch = Watch(TABLE)
+    for at_s in (0, 10, 310, 320):
+        watch.saw_attempt(attempt("a", T0 + at_s * 1000))
+    assert facts(watch, T0 + 920_000, "category")[0][1]["silence"] == 2.0
+
+
 def test_punctuality_is_the_share_of_timed_attempts() -> None:
     watch = Watch(TABLE)
     for on_time in (True, True, False, None):
