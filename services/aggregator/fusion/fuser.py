@@ -45,9 +45,12 @@ class Fuser:
             return nothing(spec.strategy, 0)
         chosen = one_each(observations)
         if chosen is not None:
-            return _spread_out(self.answer(spec, key, [observations[i] for i in chosen], as_of_ms), chosen, n)
+            return _spread_out(self.answer(spec, key, [observations[i] for i in chosen], as_of_ms), chosen, n, "copy")
         if spec.scale in ("rel", "abs"):
             return self.numbers.answer(spec, key, observations, as_of_ms)
+        chosen = _words(observations)
+        if len(chosen) < n:
+            return _spread_out(self.answer(spec, key, [observations[i] for i in chosen], as_of_ms), chosen, n, "range")
         return self.words.answer(spec, observations, as_of_ms)
 
     def learn(self, spec: Spec, key: str, observations: Sequence[Observation], as_of_ms: int) -> None:
@@ -62,7 +65,7 @@ class Fuser:
             if len(self.state.keys) > MOST_KEYS:
                 self.forget_key(next(iter(self.state.keys)))
         else:
-            self.words.learn(spec, observations, as_of_ms)
+            self.words.learn(spec, [observations[i] for i in _words(observations)], as_of_ms)
 
     def advance(self, epoch_ms: int) -> None:
         """Let what was learned about sources up to `epoch_ms` take effect."""
@@ -133,9 +136,14 @@ def one_each(observations: Sequence[Observation]) -> list[int] | None:
     return sorted(kept[: state.MOST_SOURCES])
 
 
-def _spread_out(answer: Answer, chosen: list[int], n: int) -> Answer:
-    """The answer to the chosen observations, aligned with all that were given."""
-    weights, why = [0.0] * n, list[str | None](["copy"] * n)
+def _words(observations: Sequence[Observation]) -> list[int]:
+    """Which statements say anything at all: what is not a number is no word either."""
+    return [i for i, o in enumerate(observations) if o.value == o.value]
+
+
+def _spread_out(answer: Answer, chosen: list[int], n: int, reason: str) -> Answer:
+    """The answer to the chosen observations, aligned with all that were given; the others are out for `reason`."""
+    weights, why = [0.0] * n, list[str | None]([reason] * n)
     for k, i in enumerate(chosen):
         weights[i], why[i] = answer.weights[k], answer.why[k]
     answer.weights, answer.why = weights, why

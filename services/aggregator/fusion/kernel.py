@@ -29,6 +29,10 @@ GROUP_VOICE = 0.97
 """Sources of one independence group are one voice, nearly."""
 FLAG = 3.0
 """A value further than this many tolerances from the answer is flagged."""
+EVEN = 1e-9
+"""Scores closer than this are equal."""
+FROZEN_WINDOWS = 2.5
+"""Windows for which a value stands still, while most others moved, before it is called frozen."""
 TIE_REACH = 4.0
 """Equal values count as a coincidence or a copy against pairs no further apart than this."""
 VOICE_FROM, VOICE_OVER, MOST_SHARED = 3.0, 6.0, 0.98
@@ -180,8 +184,9 @@ def answer(n: int, window: Array, work: Array, result: Array, head: Array, slots
         for i in range(n):
             d = work[Y, i] - c
             score += work[VOICES, i] * max(work[GAIN, i] - d * d * work[FALL, i], 0.0)
-        if score > best or (score == best and c < centre):
-            best = score
+        # Sums differ in their last bits by order; of candidates that are equal but for those, the least is taken.
+        if score > best + EVEN or (score > best - EVEN and c < centre):
+            best = max(score, best)
             centre = c
     steady = 0.0
     for _ in range(4):
@@ -216,7 +221,8 @@ def answer(n: int, window: Array, work: Array, result: Array, head: Array, slots
     if remembers:
         at = min(at, head[AT])
     chi = 0.0
-    dof = 0.0
+    # Its expectation: one for each voice that is right, less the one that sets the level.
+    dof = newness * steady - 1.0
     a = 0
     while a < used or not folded:
         i = -1
@@ -235,20 +241,21 @@ def answer(n: int, window: Array, work: Array, result: Array, head: Array, slots
         at = max(at, tau)
         if precision < 1e-12:
             continue
-        gain = var * precision / (1.0 + var * precision)
+        # What is kept of the old is computed directly: 1 - gain has no digits left after the first statement.
+        kept_share = 1.0 / (1.0 + var * precision)
+        gain = var * precision * kept_share
+        # chi: squared surprise of each statement given all older ones, whatever the order among equals.
+        chi += (y - mean) * (y - mean) / (var + 1.0 / precision)
         if i >= 0:
-            # chi: squared surprise of each statement given all older ones; its expectation is dof.
-            if var < 1e11:
-                d = y - mean
-                chi += work[VOICES, i] * work[RESP, i] * d * d / (var + 1.0 / precision)
-                dof += work[VOICES, i] * work[RESP, i]
+            dof += work[VOICES, i] * work[RESP, i]
             work[SHARE, i] = gain
         for b in range(a - (1 if i >= 0 else 0)):
             j = int(work[ORDER, b])
-            work[SHARE, j] *= 1.0 - gain
+            work[SHARE, j] *= kept_share
         mean += gain * (y - mean)
-        var *= 1.0 - gain
+        var *= kept_share
     var += vol * max(as_of - at, 0.0)
+    dof = max(dof, 0.0)
     scatter = (CHI_PRIOR + chi) / (CHI_PRIOR + dof)
     var *= max(scatter, 0.6)
     # 5. The strongest other camp, and the belief over both: weight by voices, more than in proportion.
@@ -269,8 +276,8 @@ def answer(n: int, window: Array, work: Array, result: Array, head: Array, slots
         for j in range(n):
             d = work[Y, j] - c
             score += work[VOICES, j] * (1.0 - work[RESP, j]) * max(work[GAIN, j] - d * d * work[FALL, j], 0.0)
-        if score > rival:
-            rival = score
+        if score > rival + EVEN or (score > EVEN and score > rival - EVEN and c < rival_mean):
+            rival = max(score, rival)
             rival_mean = c
     rival_voices = 0.0
     if rival > 0.0:
@@ -329,12 +336,17 @@ def answer(n: int, window: Array, work: Array, result: Array, head: Array, slots
         stated = work[Y, i] - drift * (as_of - work[TAU, i])
         off = stated - value
         if abs(off) > FLAG:
+            moved = 0
+            for j in range(n):
+                if work[CODE, j] != RANGE and (work[FRESH, j] > 0.0 or
+                                               slots[int(window[3 * n + j]), FIRST_MS] > slots[slot, FIRST_MS]):
+                    moved += 1
             powers = off * tol / LN10
             nearest = math.floor(powers + 0.5)
             if rel and nearest != 0.0 and abs(powers - nearest) * LN10 < max(10.0 * tol, 0.02):
                 work[CODE, i] = UNIT_OFF
-            elif work[FRESH, i] == 0.0 and as_of - slots[slot, FIRST_MS] > 2.5 * (as_of - head[AT]) \
-                    and vol * (as_of - slots[slot, FIRST_MS]) > 1.0:
+            elif work[FRESH, i] == 0.0 and as_of - slots[slot, FIRST_MS] > FROZEN_WINDOWS * (as_of - head[AT]) \
+                    and 2 * moved > used:
                 work[CODE, i] = FROZEN
             elif work[VOICES, i] < 0.6 and work[RESP, i] < 0.5:
                 work[CODE, i] = COPY

@@ -47,7 +47,7 @@ class Numbers:
             zeros = columns[2].count(0)
             if 2 * zeros > n:
                 return self._zero(spec, observations, zeros)
-        if not self._work(spec, self.state.key(spec, key), observations, columns, as_of_ms):
+        if not self._work(spec, self.state.find(spec, key), observations, columns, as_of_ms):
             return nothing(spec.strategy, n)
         value, confidence, low, high, spread, used, voices = self.result.tolist()[:ANSWERED]
         shares = self.work[SHARE, :n].tolist()
@@ -78,6 +78,9 @@ class Numbers:
         """Learn from a closed window."""
         state = self.state
         entry = state.key(spec, key)
+        for observation in observations:
+            if observation.provider not in entry.slot_of:
+                state.slot(spec, entry, observation)
         if self._work(spec, entry, observations, tuple(zip(*observations, strict=True)), as_of_ms):
             KERNELS.learn(len(observations), self.window, self.work, self.result, entry.head, entry.path, entry.slots,
                           entry.ring, state.sources, state.pairs, float(as_of_ms))
@@ -92,13 +95,15 @@ class Numbers:
             KERNELS.advance_pairs(state.pairs, min(len(state.providers), PAIRS))
         state.touched.clear()
 
-    def _work(self, spec: Spec, entry: Key, observations: Sequence[Observation], columns: Columns, as_of_ms: int) -> bool:
+    def _work(self, spec: Spec, entry: Key | None, observations: Sequence[Observation], columns: Columns, as_of_ms: int) -> bool:
         """Run the kernel on the window; False when no value is usable."""
         providers, _, values, times, weights = columns
         try:
-            slots = list(map(entry.slot_of.__getitem__, providers))
+            slots = list(map(entry.slot_of.__getitem__, providers)) if entry is not None else None
         except KeyError:
-            slots = [self.state.slot(spec, entry, o) for o in observations]
+            slots = None
+        if entry is None or slots is None:
+            entry, slots = self.state.guest(spec, entry, observations)
         packing = _PACKINGS[len(slots)]
         try:
             packing.pack_into(self.bytes, 0, *values, *times, *weights, *slots)
@@ -119,7 +124,7 @@ class Numbers:
         sources = self.state.sources
         trust = []
         for i in usable:
-            row = self.state.row(spec.name, observations[i].provider)
+            row = self.state.rows.get((spec.name, observations[i].provider), 0)
             trust.append(float(sources[row, RIGHT]) / (1.0 + float(sources[row, S2])))
         chosen = [observations[i] for i in usable]
         values = [float(o.value) for o in chosen]  # type: ignore[arg-type]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from services.aggregator.fusion.layout import (
-    FIRST_MS, GID, HEAD, INFL_A, INFL_B, LAST_MS, LAST_VALUE, METRIC, OFF, PAIRS, PATH, PID, RIGHT, RING, ROW, S2, S2_START,
+    AT, FIRST_MS, GID, HEAD, INFL_A, INFL_B, LAST_MS, LAST_VALUE, METRIC, OFF, PAIRS, PATH, PID, RIGHT, RING, ROW, S2, S2_START,
     SEEN, SLOT, SOURCE, VOL,
 )
 from services.aggregator.fusion.model import Observation, Spec
@@ -84,15 +86,41 @@ class State:
         """Metrics that learned since the last epoch."""
         self.row("", "stranger")
 
+    def find(self, spec: Spec, key: str) -> Key | None:
+        """The state of (key, metric), if there is any."""
+        metrics = self.keys.get(key)
+        return metrics.get(spec.name) if metrics is not None else None
+
     def key(self, spec: Spec, key: str) -> Key:
         """The state of (key, metric), made when it is new."""
-        metrics = self.keys.get(key)
-        if metrics is None:
-            metrics = self.keys[key] = {}
-        entry = metrics.get(spec.name)
+        entry = self.find(spec, key)
         if entry is None:
-            entry = metrics[spec.name] = Key(self.row(spec.name, ""), spec.window_ms)
+            entry = Key(self.row(spec.name, ""), spec.window_ms)
+            self.keys.setdefault(key, {})[spec.name] = entry
         return entry
+
+    def guest(self, spec: Spec, entry: Key | None, observations: Sequence[Observation]) -> tuple[Key, list[int]]:
+        """A key with room for sources it has not learned of yet, for one answer, and the slots; nothing is remembered."""
+        guest = Key(0, spec.window_ms)
+        known = 0
+        if entry is not None:
+            guest.head, known = entry.head, len(entry.slots)
+            guest.slot_of = entry.slot_of
+        guest.slots = np.zeros((known + len(observations), SLOT))
+        if entry is not None:
+            guest.slots[:known] = entry.slots
+        slots = []
+        strangers: dict[str, int] = {}
+        for i, observation in enumerate(observations):
+            slot = guest.slot_of.get(observation.provider)
+            if slot is None:
+                slot = known + i
+                guest.slots[slot, ROW] = self.rows.get((spec.name, observation.provider), 0)
+                guest.slots[slot, PID] = self.providers.get(observation.provider, -1)
+                gid = self.groups.get(observation.group)
+                guest.slots[slot, GID] = strangers.setdefault(observation.group, -1 - i - MOST_ROWS) if gid is None else gid
+            slots.append(slot)
+        return guest, slots
 
     def slot(self, spec: Spec, entry: Key, observation: Observation) -> int:
         """The slot of a provider in a key; the longest silent provider makes room in a full one."""
@@ -101,7 +129,7 @@ class State:
             return found
         slot = len(entry.slot_of)
         if slot >= 2 * MOST_SOURCES:
-            slot = int(np.argmin(entry.slots[:, LAST_MS]))
+            slot = int(np.argmin(entry.slots[:slot, LAST_MS]))
             silent = next(name for name, at in entry.slot_of.items() if at == slot)
             del entry.slot_of[silent]
             entry.slots[slot] = 0.0
@@ -111,6 +139,8 @@ class State:
             entry.slots = np.concatenate([entry.slots, np.zeros((more, SLOT))])
             entry.ring = np.concatenate([entry.ring, np.full((more, RING, 2), -1, np.int16)])
         self._name(spec.name, entry, slot, observation.provider, observation.group)
+        # As new as the newest, so that it does not make room for the next of the same window.
+        entry.slots[slot, LAST_MS] = entry.head[AT] + 1.0
         return slot
 
     def _name(self, metric: str, entry: Key, slot: int, provider: str, group: str) -> None:

@@ -1,0 +1,74 @@
+"""How good a record is, in five numbers from 0 to 1, per metric and per record; definitions in docs/fusion.md."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+
+from schemas.events import Quality
+from services.aggregator.fusion.model import Answer, Observation, Spec
+from services.aggregator.fusion.words import canonical
+
+
+def of_metric(spec: Spec, answer: Answer, observations: Sequence[Observation], as_of_ms: int) -> Quality:
+    """Quality of one metric: completeness is whether it has a value at all."""
+    if answer.value is None or not observations:
+        return Quality(completeness=0.0, consistency=0.0, timeliness=0.0, diversity=0.0, confidence=0.0)
+    groups: dict[str, bool] = {}
+    age = total = 0.0
+    for o, share in zip(observations, answer.weights, strict=True):
+        groups[o.group] = groups.get(o.group, False) or agrees(spec, o, answer)
+        age += share * max(as_of_ms - o.ts_ms, 0)
+        total += share
+    freshness = age / total / spec.freshness_ms if total > 0.0 else 1.0
+    return Quality(
+        completeness=1.0,
+        consistency=sum(groups.values()) / len(groups),
+        timeliness=min(max(1.0 - freshness, 0.0), 1.0),
+        diversity=1.0 - 1.0 / max(answer.n_voices, 1.0),
+        confidence=answer.confidence,
+    )
+
+
+def of_record(metrics: Iterable[Quality], expected: int) -> Quality:
+    """Quality of a record: means over its metrics, and the share of `expected` metrics that have a value."""
+    rows = [metric for metric in metrics if metric.completeness > 0.0]
+    n = len(rows)
+    if not n:
+        return Quality(completeness=0.0, consistency=0.0, timeliness=0.0, diversity=0.0, confidence=0.0)
+    return Quality(
+        completeness=min(n / max(expected, n), 1.0),
+        consistency=sum(m.consistency for m in rows) / n,
+        timeliness=sum(m.timeliness for m in rows) / n,
+        diversity=sum(m.diversity for m in rows) / n,
+        confidence=sum(m.confidence for m in rows) / n,
+    )
+
+
+def agrees(spec: Spec, observation: Observation, answer: Answer) -> bool:
+    """Whether a statement lies within the metric's tolerance of the answer."""
+    error = residual(spec, observation, answer)
+    return error is not None and error <= 1.0 + 1e-9
+
+
+def residual(spec: Spec, observation: Observation, answer: Answer) -> float | None:
+    """Distance of a statement from the answer in tolerances; 0 or infinite for labels and texts, None without a value.
+
+    What health scores a provider's accuracy by.
+    """
+    said, value = observation.value, answer.value
+    if value is None:
+        return None
+    if spec.scale in ("rel", "abs"):
+        if not isinstance(said, (int, float)) or not isinstance(value, (int, float)):
+            return math.inf
+        if spec.scale == "abs":
+            return abs(said - value) / spec.tolerance
+        if said <= 0 or value <= 0:
+            return 0.0 if said == value else math.inf
+        return abs(math.log(said / value)) / spec.tolerance
+    if isinstance(said, list) and isinstance(value, list):
+        ours, theirs = set(value), set(said)
+        gap = 1.0 - len(ours & theirs) / len(ours | theirs) if ours | theirs else 0.0
+        return gap / spec.tolerance if spec.tolerance else 0.0 if gap == 0.0 else math.inf
+    return 0.0 if canonical(said) == canonical(value) else math.inf
