@@ -184,7 +184,7 @@ async def build(
     box = await stack.enter_async_context(
         outbox(own, publish.topics(), own.outbox_mb * MB, lambda *refusal: publisher.refused(*refusal))
     )
-    publisher = Publisher(box, redactor, where.origin, measured.inc)
+    publisher = Publisher(box, redactor, where.origin, measured)
     ask = await stack.enter_async_context(sender(Limits(body_bytes=own.body_mb * MB), own.ca_file))
     store = await _store(own, stack)
     lines = Lines(definitions, known, secrets, "ip", where.simulated)
