@@ -35,6 +35,8 @@ from services.collector.registry.mapping import Emit, FieldRule, TimeRule, Zip
 from services.collector.registry.model import Provider
 
 MINUTE_MS = 60_000
+LAG_MS = 40
+"""What is told was true a little before it is told."""
 NUMBERED = ("trade_id", "contract_trade_id")
 """Names that must differ from one statement to the next."""
 

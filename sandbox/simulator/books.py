@@ -9,6 +9,7 @@ import copy
 from collections.abc import Iterator
 from typing import Any, Literal, NamedTuple
 
+from sandbox.simulator.answer import LAG_MS
 from sandbox.simulator.identity import Target, Universe, set_identity
 from sandbox.simulator.market import draw
 from sandbox.simulator.places import Body, Place, locate
@@ -63,7 +64,7 @@ class BookWriter:
 
     def levels(self, target: Target, tick: int, factor: float) -> list[Level]:
         """The whole book at a tick, best levels first."""
-        at_ms = tick * self._tick_ms
+        at_ms = tick * self._tick_ms - LAG_MS
         market = self._truth.market
         middle = (
             market.price(target.base, target.quote, at_ms) * market.told(self._provider.id, target.base, at_ms) * factor

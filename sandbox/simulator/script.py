@@ -103,13 +103,23 @@ class Script:
 
     def of_channel(self, name: str, channel: Channel) -> list[Shown]:
         """Examples that answer a subscription to this channel: one of each message, whole books apart."""
-        words = f"{name} {json.dumps(channel.subscribe)}".lower()
-        topic = next((topic.name for topic in TOPICS if any(word in words for word in topic.words)), None)
-        chosen = [one for one in self.shown if one.topic == topic] or self.shown
+        topics = _topics_in(name) or _topics_in(json.dumps(channel.subscribe))
+        chosen = [one for one in self.shown if one.topic in topics] or self.shown
         kept: dict[tuple[str, bool], Shown] = {}
         for one in chosen:
             kept.setdefault((one.name, one.whole_book), one)
         return list(kept.values())
+
+
+def _topics_in(text: str) -> set[str]:
+    """Kinds of message that a text asks for; a word that was understood is not read again (bookTicker is no book)."""
+    left, found = text.lower(), set()
+    for topic in TOPICS:
+        for word in topic.words:
+            if word in left:
+                found.add(topic.name)
+                left = left.replace(word, " ")
+    return found
 
 
 def _topic_of(message: Message) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from sandbox.simulator import formats
-from sandbox.simulator.answer import Mood, Note, Writer
+from sandbox.simulator.answer import LAG_MS, Mood, Note, Writer
 from sandbox.simulator.examples import Example, Examples, collect, nearest, plain, replaced
 from sandbox.simulator.identity import Universe, targets_of
 from sandbox.simulator.market import Market
@@ -23,8 +23,6 @@ from services.collector.registry.model import Endpoint, Param, Provider
 
 NAMED = ("contract", "token", "address", "pool", "collection", "hash", "protocol")
 """What a parameter may stand for that is told back in the answer as it was asked."""
-LAG_MS = 40
-"""What is told was true a little before it is told."""
 MINUTE_MS = 60_000
 DEFAULT_LIMIT = 1000
 CONTENT_TYPES = {

@@ -13,7 +13,7 @@ from urllib.parse import unquote, urlsplit
 
 from msgspec import Struct
 
-from sandbox.simulator.answer import Note
+from sandbox.simulator.answer import LAG_MS, Mood, Note
 from sandbox.simulator.books import Turn
 from sandbox.simulator.identity import Target, targets_of
 from sandbox.simulator.market import draw
@@ -117,7 +117,7 @@ class Socket:
     def _messages(self, script: Script, subscription: Subscription, shown: Shown, now_ms: int) -> Iterator[Any]:
         definition = script.stream.messages[shown.name]
         named = any(isinstance(param, Param) for param in script.stream.channels[subscription.channel].params.values())
-        if definition.book is not None and definition.emits == []:
+        if definition.book is not None:
             for target in subscription.targets:
                 message = self._book(script, subscription, shown, definition, target, now_ms)
                 if message is not None:
@@ -170,6 +170,8 @@ class Socket:
             None if shown.whole_book or (definition.book and definition.book.kind == "top") else before, tick, now_ms
         )
         factor = self._simulator.moods.of(script.provider.id).factor
+        mood = Mood(factor, tick * TICK_MS - LAG_MS, now_ms - LAG_MS)
+        self.notes += script.writers[shown.name].write(body, params, [target], mood, 0)
         script.books[shown.name].write(body, target, turn, params, factor)
         return body.document()
 
@@ -232,7 +234,7 @@ class Socket:
 
     def _acknowledge(self, script: Script, asked: Any) -> list[Any]:
         ack = script.stream.ack
-        if ack is None or (script.binds and not script.acks):
+        if ack is None or (not script.acks and (script.binds or not ack.when)):
             return []
         data = copy.deepcopy(script.acks[0]) if script.acks else satisfying(ack.when)
         if (
