@@ -159,6 +159,7 @@ def asgi_sockets(process: Process) -> Any:
                     if number in changed:
                         await socket.send_text(texts[number])
                         process.hub.sent_records += 1
+                        process.hub.sent_writes += 1
 
     @app.websocket("/ws/master")
     async def serve(socket: WebSocket) -> None:

@@ -17,6 +17,7 @@ class CloseCode(Struct, frozen=True):
 
 CODES = (
     CloseCode(1000, "normal", False, "The client closed the connection."),
+    CloseCode(1011, "fault", True, "The server could not write to this connection."),
     CloseCode(1012, "restart", True, "The server is restarting; a server_shutdown message said when to come back."),
     CloseCode(4008, "slow", True, "The client did not read for too long, or fell behind what is kept for it."),
     CloseCode(4012, "no_pong", True, "The client did not answer a ping."),

@@ -7,6 +7,7 @@ rate `live` are served as records come, with pauses in proportion to what servin
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Callable
@@ -37,6 +38,7 @@ class Wheel:
         self._now_ms = now_ms
         self._fastest_s = fastest_ms / 1000
         self._changed = asyncio.Event()
+        self._left_out = False
         self._told = (0, 0, 0, 0)
         self.turn = 0
 
@@ -72,6 +74,10 @@ class Wheel:
             await asyncio.sleep(max(self._fastest_s, LIVE_REST * took_s))
 
     async def _turn(self) -> None:
+        if self._left_out:
+            # A live client that did not read is tried again even when nothing changes any more.
+            self._left_out = False
+            self._changed.set()
         began_s = time.perf_counter()
         served = 0
         for rate in ("250ms", "1s", "5s", "30s"):
@@ -104,6 +110,8 @@ class Wheel:
                 # One client's transport may fail in ways of its own; the others are served all the same.
                 log.exception("client %d could not be served", client.number)
                 self._hub.disconnect(client)
+                with contextlib.suppress(Exception):
+                    self.close(client, "fault", "the server could not write")
 
     def _serve_one(self, client: Client, rate: str, now_ms: int, shared: Shared) -> None:
         streams = [s for s in client.streams.values() if s.rate == rate and s.last < s.selection.feed.tick]
@@ -111,6 +119,7 @@ class Wheel:
             return
         if not client.outlet.ok():
             client.skipped += 1
+            self._left_out = True
             self._hub.skipped += 1
             if client.blocked_ms is None:
                 client.blocked_ms = now_ms

@@ -78,7 +78,9 @@ def test_a_tombstone_forgets_the_key() -> None:
     ],
     ids=["truncated", "array", "not utf-8", "other key", "other category", "year 33658"],
 )  # fmt: skip
-def test_a_record_that_cannot_be_meant_is_refused_by_name_and_changes_nothing(key: str, value: bytes, reason: str) -> None:
+def test_a_record_that_cannot_be_meant_is_refused_by_name_and_changes_nothing(
+    key: str, value: bytes, reason: str
+) -> None:
     v = view()
     put(v, record(price=1.0), 0)
     with pytest.raises(BadRecord) as refused:
@@ -177,7 +179,7 @@ def test_a_listing_is_sorted_by_rank_then_by_the_asset_table() -> None:
     feed = v.fused["market"]
     assert [entry.key for entry in feed.ordered()] == ["asset:ranked", "asset:bitcoin", "asset:tether", "asset:zeta"]
     put(v, record("asset:zeta", 5, price=1.0, market_rank=1.0), 4)
-    assert [entry.key for entry in feed.ordered()][0] == "asset:zeta"
+    assert feed.ordered()[0].key == "asset:zeta"
 
 
 def test_the_tag_of_a_feed_is_its_position_in_every_partition() -> None:
