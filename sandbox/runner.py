@@ -7,6 +7,7 @@ import asyncio
 import os
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -141,25 +142,41 @@ async def _servers(supervisor: Supervisor, folder: Path, announcer: Announcer) -
 
 def _children(options: Options, folder: Path, environ: dict[str, str]) -> list[Child]:
     simulator_port = process.free_port()
-    if not options.live:
-        environ = environ | {variable("sandbox_url"): f"http://{LOOPBACK}:{simulator_port}"}
     ports = {GATEWAY.name: options.port, SIMULATOR.name: simulator_port}
-    origins = {variable("origins"): "live" if options.live else "replay" if options.idle else "sandbox,replay"}
-    return [_child(row, ports.get(row.name), folder, environ | origins) for row in options.services()]
+    shared = environ | mode(options, simulator_port)
+    return [_child(row, ports.get(row.name), folder, shared) for row in options.services()]
 
 
-def _child(row: Service, port: int | None, folder: Path, environ: dict[str, str]) -> Child:
-    """The child of a service: ready by its own port where it has one, else by its operations port."""
-    ops_port = process.free_port()
-    mine = environ | {variable("instance"): row.name, variable("ops_port"): str(ops_port)}
+def mode(options: Options, simulator_port: int) -> dict[str, str]:
+    """What tells services where data comes from, and which origins they take: a live run takes live records only."""
+    if options.live:
+        return {variable("origins"): "live"}
+    if options.idle:
+        return {variable("origins"): "replay"}
+    simulator = f"http://{LOOPBACK}:{simulator_port}"
+    return {variable("origins"): "sandbox,replay", variable("sandbox_url"): simulator}
+
+
+def invocation(
+    row: Service, port: int | None, ops_port: int, environ: Mapping[str, str]
+) -> tuple[list[str], dict[str, str]]:
+    """Arguments and environment of a service, its own port by option or by variable."""
+    mine = dict(environ) | {variable("instance"): row.name, variable("ops_port"): str(ops_port)}
     mine.setdefault(variable("stop_s"), str(row.stop_s - STOP_MARGIN_S))
     arguments = list(row.arguments)
     if row.port is not None and row.port.startswith("--"):
         arguments += [row.port, str(port)]
     elif row.port is not None:
         mine[row.port] = str(port)
-    log_path = folder / "logs" / f"{row.name}.log"
+    return arguments, mine
+
+
+def _child(row: Service, port: int | None, folder: Path, environ: dict[str, str]) -> Child:
+    """The child of a service: ready by its own port where it has one, else by its operations port."""
+    ops_port = process.free_port()
+    arguments, mine = invocation(row, port, ops_port, environ)
     command = [sys.executable, "-m", "services.cli", *arguments]
+    log_path = folder / "logs" / f"{row.name}.log"
     return Child(
         row.name,
         lambda: process.spawn(command, log_path, mine),
