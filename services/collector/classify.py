@@ -47,8 +47,12 @@ class Action(NamedTuple):
 
 ACTIONS: dict[str, Action] = {
     OK: Action(False, False, False, False, False, "The provider answered."),
-    "RATE_LIMITED": Action(True, True, False, True, False, "Too many requests in a short window: slow down, ask another."),
-    "QUOTA_EXHAUSTED": Action(False, True, False, True, True, "The budget of a long window is spent: wait for it, ask another."),
+    "RATE_LIMITED": Action(
+        True, True, False, True, False, "Too many requests in a short window: slow down, ask another."
+    ),
+    "QUOTA_EXHAUSTED": Action(
+        False, True, False, True, True, "The budget of a long window is spent: wait for it, ask another."
+    ),
     "AUTH": Action(False, True, True, True, True, "The credential is missing, wrong or lacks a right."),
     "FORBIDDEN_REGION": Action(False, False, True, True, True, "The provider does not serve our address."),
     "UNSUPPORTED": Action(False, False, False, True, False, "The provider does not answer this question."),
@@ -59,7 +63,9 @@ ACTIONS: dict[str, Action] = {
     "UPSTREAM_5XX": Action(True, False, True, True, False, "The provider failed."),
     "MALFORMED": Action(True, False, True, True, False, "The body cannot be read."),
     "SCHEMA_DRIFT": Action(False, False, True, True, True, "The body has another shape than the one that was proven."),
-    "STALE": Action(False, False, False, True, False, "The answer is older than the last one or than its freshness allows."),
+    "STALE": Action(
+        False, False, False, True, False, "The answer is older than the last one or than its freshness allows."
+    ),
 }
 
 
@@ -77,12 +83,27 @@ def _words(text: str) -> re.Pattern[str]:
     return re.compile(text, re.IGNORECASE)
 
 
-_RATE = _words(r"rate.?limit|too many requests?|max rate|throttl|requests? per (second|minute)|slow down|too frequent|over rate")
-_QUOTA = _words(r"quota|credits? (exhausted|limit|exceeded)|out of credits|(daily|monthly|plan).{0,20}(limit|usage)|usage limit")
-_KEY = _words(r"(invalid|missing|wrong|bad|no|expired|incorrect).{0,20}(api.?key|apikey|token|credential)|api.?key.{0,30}(invalid|required|missing|not found|expired)|unauthori[sz]ed|authentication|not authenticated")
-_REGION = _words(r"restricted location|your (country|region|location)|not available in your|geo.?block|unavailable for legal|eligibility")
-_ABSENT = _words(r"not.?found|unknown (symbol|coin|asset|pair|market|currency|token)|invalid (symbol|pair|asset|instrument|product|market)|does ?n.t exist|no such|instrument id|unknown asset pair")
-_UNSUPPORTED = _words(r"not supported|unsupported|method not found|not available on (your|this) plan|upgrade your plan|deprecated|no longer available|endpoint .{0,20}(removed|retired)")
+_RATE = _words(
+    r"rate.?limit|too many requests?|max rate|throttl|requests? per (second|minute)|slow down|too frequent|over rate"
+)
+_QUOTA = _words(
+    r"quota|credits? (exhausted|limit|exceeded)|out of credits|(daily|monthly|plan).{0,20}(limit|usage)|usage limit"
+)
+_KEY = _words(
+    r"(invalid|missing|wrong|bad|no|expired|incorrect).{0,20}(api.?key|apikey|token|credential)"
+    r"|api.?key.{0,30}(invalid|required|missing|not found|expired)|unauthori[sz]ed|authentication|not authenticated"
+)
+_REGION = _words(
+    r"restricted location|your (country|region|location)|not available in your|geo.?block|unavailable for legal|eligibility"
+)
+_ABSENT = _words(
+    r"not.?found|unknown (symbol|coin|asset|pair|market|currency|token)|invalid (symbol|pair|asset|instrument|product|market)"
+    r"|does ?n.t exist|no such|instrument id|unknown asset pair"
+)
+_UNSUPPORTED = _words(
+    r"not supported|unsupported|method not found|not available on (your|this) plan|upgrade your plan|deprecated"
+    r"|no longer available|endpoint .{0,20}(removed|retired)"
+)
 
 RULES: tuple[Rule, ...] = (
     Rule("QUOTA_EXHAUSTED", (402, 402)),
@@ -128,9 +149,7 @@ class Classifier:
         self._ok = frozenset(ok)
         self._rules = tuple((_fits(rule, f"{where}[{index}]"), rule, _detail(rule)) for index, rule in enumerate(rules))
 
-    def classify(
-        self, status: int, headers: Mapping[str, str], answer: Any, text: str = ""
-    ) -> Outcome:
+    def classify(self, status: int, headers: Mapping[str, str], answer: Any, text: str = "") -> Outcome:
         """The outcome of an answer: decoded payload, or the DecodeError that decoding raised; `text`: start of the raw body."""
         lowered = {name.lower(): value for name, value in headers.items()}
         payload = None if isinstance(answer, DecodeError) else answer
@@ -149,7 +168,12 @@ class Classifier:
 
 
 def classify(
-    status: int, headers: Mapping[str, str], answer: Any, rules: Sequence[ErrorRule] = (), text: str = "", ok: Sequence[int] = (200,)
+    status: int,
+    headers: Mapping[str, str],
+    answer: Any,
+    rules: Sequence[ErrorRule] = (),
+    text: str = "",
+    ok: Sequence[int] = (200,),
 ) -> Outcome:
     """One-off form of Classifier, for tools and tests."""
     return Classifier(rules, ok).classify(status, headers, answer, text)
@@ -214,12 +238,26 @@ def is_error(payload: Any) -> bool:
 def said(payload: Any, text: str = "") -> str | None:
     """The provider's own words about an error, short."""
     if type(payload) is dict:
-        for key in ("error", "errors", "msg", "message", "error_message", "detail", "description", "err-msg", "retMsg", "reason", "status"):
+        for key in (
+            "error",
+            "errors",
+            "msg",
+            "message",
+            "error_message",
+            "detail",
+            "description",
+            "err-msg",
+            "retMsg",
+            "reason",
+            "status",
+        ):
             value = payload.get(key)
             if type(value) is list and value:
                 value = value[0]
             if type(value) is dict:
-                value = value.get("message") or value.get("error_message") or value.get("description") or value.get("msg")
+                value = (
+                    value.get("message") or value.get("error_message") or value.get("description") or value.get("msg")
+                )
             if type(value) is str and value:
                 return value[:200]
     return " ".join(text.split())[:200] or None
@@ -239,7 +277,9 @@ def retry_after_s(headers: Mapping[str, str]) -> float | None:
 
 
 def _fits(rule: ErrorRule, where: str) -> Fits:
-    statuses = None if rule.status is None else frozenset([rule.status] if isinstance(rule.status, int) else rule.status)
+    statuses = (
+        None if rule.status is None else frozenset([rule.status] if isinstance(rule.status, int) else rule.status)
+    )
     headers = {name.lower(): part.lower() for name, part in rule.header.items()}
     holds: Predicate | None = predicate(rule.when, f"{where}.when")
     part = rule.has.lower() if rule.has is not None else None

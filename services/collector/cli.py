@@ -7,32 +7,26 @@ import difflib
 import json
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
 
-from services.collector import mutation, proof
+from services.collector import proof
 from services.collector.decode import DecodeError, decode_message
 from services.collector.map import identity
-from services.collector.map.compile import compile_endpoint
 from services.collector.map.mapped import Mapped
 from services.collector.map.messages import compile_stream
 from services.collector.match import Match, match
+from services.collector.proofs.cli import run_draft, run_lint, run_mutate, run_schema
 from services.collector.reading import Answer, Reader
 from services.collector.registry import lint as linting
 from services.collector.registry import load as loading
 from services.collector.registry.load import Loaded, Registry
 from services.collector.registry.model import Provider
-from services.collector.registry.source import Fault, Place
+from services.collector.terminal import DONE, FAILED, WRONG_CALL, WrongCall, table, talk
 from services.common.errors import DefinitionError
-
-DONE, FAILED, WRONG_CALL = 0, 1, 2
-
-
-class WrongCall(Exception):
-    """The caller asked for something that is not there; the words say what is."""
 
 
 class Verb(NamedTuple):
@@ -63,11 +57,6 @@ def main(argv: list[str]) -> int:
         return FAILED
     except BrokenPipeError:
         return DONE
-
-
-def talk(text: str) -> None:
-    """Words for the person at the terminal."""
-    sys.stderr.write(text + "\n")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -104,7 +93,9 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--method")
     one.set_defaults(run=run_try)
 
-    one = verbs.add_parser("draft", help="what the payloads of a folder give now, as expectations to be checked by hand")
+    one = verbs.add_parser(
+        "draft", help="what the payloads of a folder give now, as expectations to be checked by hand"
+    )
     one.add_argument("provider")
     one.add_argument("case", nargs="*", help="payload names before .payload.; none: those without an expectation")
     one.add_argument("--params", default="{}", help="JSON object of request parameters")
@@ -143,7 +134,7 @@ def run_list(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(rows))
     else:
-        _table(rows, ("id", "home", "status", "endpoints", "streams", "categories", "name"))
+        table(rows, ("id", "home", "status", "endpoints", "streams", "categories", "name"))
         talk(f"{len(rows)} providers; see: parallax providers show ID")
     return DONE
 
@@ -169,19 +160,6 @@ def summary(loaded: Loaded) -> dict[str, Any]:
     }
 
 
-def _table(rows: list[dict[str, Any]], columns: Sequence[str]) -> None:
-    shown = [[_cell(row[column]) for column in columns] for row in rows]
-    widths = [max([len(column), *(len(line[index]) for line in shown)]) for index, column in enumerate(columns)]
-    for line in ([*columns], *shown):
-        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
-
-
-def _cell(value: Any) -> str:
-    if isinstance(value, list):
-        return str(len(value)) if len(value) > 4 else ",".join(value) or "-"
-    return str(value)
-
-
 def run_show(args: argparse.Namespace) -> int:
     """One definition, readable or as JSON."""
     loaded = _find(loading.load(), args.provider)
@@ -193,11 +171,16 @@ def run_show(args: argparse.Namespace) -> int:
     print(f"  {one.homepage}\n  {one.docs}")
     print(f"  auth: {one.auth.kind}" + (f" ({one.auth.name})" if one.auth.name else ""))
     for limit in [] if one.limits == "unknown" else one.limits:
-        print(f"  limit: {limit.n:g} per {limit.every} {limit.window} by {limit.scope}  ({limit.source}, {limit.verified})")
+        print(
+            f"  limit: {limit.n:g} per {limit.every} {limit.window} by {limit.scope}  ({limit.source}, {limit.verified})"
+        )
     if one.limits == "unknown":
         print("  limit: unknown")
     for name, endpoint in one.endpoints.items():
-        print(f"  {name}: {endpoint.method} {one.bases[endpoint.base]}{endpoint.path}" + ("" if endpoint.live else "  (on demand)"))
+        print(
+            f"  {name}: {endpoint.method} {one.bases[endpoint.base]}{endpoint.path}"
+            + ("" if endpoint.live else "  (on demand)")
+        )
         for emit in endpoint.emits:
             print(f"    {emit.category or one.home} {emit.entity.kind}: {', '.join(emit.fields)}")
     for name, stream in one.streams.items():
@@ -218,126 +201,6 @@ def _find(registry: Registry, name: str) -> Loaded:
     return registry.loaded[name]
 
 
-def compile_faults(provider: Provider) -> Iterator[tuple[Place, str]]:
-    """What compiling each endpoint and stream refuses."""
-    tables = identity.load()
-    for name in provider.endpoints:
-        try:
-            compile_endpoint(provider, name, tables)
-        except DefinitionError as error:
-            yield ("endpoints", name), str(error)
-    for name in provider.streams:
-        try:
-            compile_stream(provider, name, tables)
-        except DefinitionError as error:
-            yield ("streams", name), str(error)
-
-
-def run_lint(args: argparse.Namespace) -> int:
-    """All faults of the folders asked for; nothing on stdout when there are none."""
-    folders = _folders(args.provider)
-    faults = [fault for folder in folders for fault in linting.lint(folder, compile_faults)]
-    if not args.no_proof and not faults:
-        faults = [fault for folder in folders for fault in proof_faults(folder)]
-    if args.json:
-        print(json.dumps([fault._asdict() for fault in faults]))
-    else:
-        for fault in faults:
-            print(fault)
-    talk(f"{len(folders)} definitions, {len(faults)} faults")
-    return FAILED if faults else DONE
-
-
-def proof_faults(folder: Path) -> Iterator[Fault]:
-    """Payloads of a folder that do not give what their expectation says."""
-    found = loading.read(folder / "provider.yaml", (folder / "provider.yaml").read_bytes())
-    if isinstance(found, list):
-        yield from found
-        return
-    try:
-        for case in proof.cases(folder):
-            for difference in proof.differences(case.expected, proof.run(found, case, identity.load())):
-                yield Fault(str(case.payload), 1, case.target, f"{difference} [proof]")
-    except DefinitionError as error:
-        yield Fault(str(folder), 1, "", f"{error} [proof]")
-
-
-def _folders(names: list[str]) -> list[Path]:
-    files = loading.definition_files(loading.roots())
-    if not names:
-        return [file.parent for file in files]
-    by_name = {file.parent.name: file.parent for file in files}
-    folders = []
-    for name in names:
-        if (Path(name) / "provider.yaml").exists():
-            folders.append(Path(name))
-        elif name in by_name:
-            folders.append(by_name[name])
-        else:
-            close = difflib.get_close_matches(name, by_name, 3, 0.5)
-            raise WrongCall(f"no provider {name!r}" + (f"; did you mean {', '.join(close)}?" if close else ""))
-    return folders
-
-
-def run_draft(args: argparse.Namespace) -> int:
-    """Expectations as the mapping gives them today; they prove nothing until someone has compared them with the documentation."""
-    folder = _folders([args.provider])[0]
-    provider = loading.read(folder / "provider.yaml", (folder / "provider.yaml").read_bytes())
-    if isinstance(provider, list):
-        raise DefinitionError(where="\n".join(map(str, provider)))
-    for payload in sorted(folder.glob("*.payload.*")):
-        name = payload.name.split(".payload.")[0]
-        file = folder / f"{name}.expected.json"
-        if name not in args.case and (args.case or file.exists()):
-            continue
-        known = msgspec.json.decode(file.read_bytes()) if file.exists() else {}
-        said = {
-            "provenance": args.provenance, "source": args.source or provider.docs, "params": json.loads(args.params), "status": args.status,
-            **{key: known[key] for key in ("provenance", "source", "params", "status", "headers", "received_ms", "note") if key in known},
-        }  # fmt: skip
-        case = proof.Case(name, name.split(".")[0], payload, msgspec.convert(said, proof.Expected))
-        text = proof.written(said, proof.run(provider, case, identity.load()))
-        if args.write:
-            file.write_text(text, encoding="utf-8")
-            talk(f"wrote {file}; compare it with the documentation before you trust it")
-        else:
-            print(text, end="")
-    return DONE
-
-
-def run_mutate(args: argparse.Namespace) -> int:
-    """Kill rate per provider; every survivor by name."""
-    code = DONE
-    rows = []
-    for folder in _folders(args.provider):
-        provider = loading.read(folder / "provider.yaml", (folder / "provider.yaml").read_bytes())
-        if isinstance(provider, list):
-            raise DefinitionError(where="\n".join(map(str, provider)))
-        found = mutation.score(provider, list(proof.cases(folder)), identity.load())
-        rows.append({"provider": found.provider, "killed": found.killed, "rate": round(found.rate, 4), "survivors": len(found.survivors)})
-        for survivor in found.survivors:
-            code = FAILED
-            talk(f"{found.provider} {survivor.target} {survivor.place}: {survivor.what}: no proof noticed")
-    if args.json:
-        print(json.dumps(rows))
-    else:
-        _table(rows, ("provider", "killed", "survivors", "rate"))
-    return code
-
-
-def run_schema(args: argparse.Namespace) -> int:
-    """The schema on stdout; `schemas/generated/provider.schema.json` is this."""
-    print(provider_schema(), end="")
-    return DONE
-
-
-def provider_schema() -> str:
-    """JSON Schema of provider.yaml."""
-    schema = msgspec.json.schema(Provider)
-    schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "provider.yaml", **schema}
-    return json.dumps(schema, indent=1, ensure_ascii=False) + "\n"
-
-
 def run_match(args: argparse.Namespace) -> int:
     """The best fit of a URL (or all)."""
     found = _matches(loading.load(), args.url, args.method, args.request_body)
@@ -345,7 +208,11 @@ def run_match(args: argparse.Namespace) -> int:
         talk(f"no endpoint has this address; see: parallax providers list\n  {args.url}")
         return FAILED
     for one in found if args.all else found[:1]:
-        print(json.dumps(one._asdict()) if args.json else f"{one.provider} {one.endpoint}" + "".join(f" {k}={v}" for k, v in one.params.items()))
+        print(
+            json.dumps(one._asdict())
+            if args.json
+            else f"{one.provider} {one.endpoint}" + "".join(f" {k}={v}" for k, v in one.params.items())
+        )
     return DONE
 
 

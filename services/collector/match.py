@@ -110,7 +110,9 @@ def _rank(
     return (literal, len(in_body), explained - left_over, fixed, int(endpoint.live), -len(endpoint.params))
 
 
-_TELLING = frozenset({"module", "action", "method", "type", "instType", "category", "dataType", "productType", "fn", "function"})
+_TELLING = frozenset(
+    {"module", "action", "method", "type", "instType", "category", "dataType", "productType", "fn", "function"}
+)
 """Parameters that choose what is asked, as a path would; a different literal there is a different endpoint."""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 from msgspec import structs
@@ -101,7 +102,9 @@ def _of_stream(provider: Provider, name: str, stream: Stream) -> Iterator[Mutant
         for index, emit in enumerate(message.emits):
             for what, broken in _emits(emit):
                 emits = [*message.emits[:index], broken, *message.emits[index + 1 :]]
-                yield Mutant(name, f"{key}.emits[{index}]", what, with_message(key, structs.replace(message, emits=emits)))
+                yield Mutant(
+                    name, f"{key}.emits[{index}]", what, with_message(key, structs.replace(message, emits=emits))
+                )
         if message.book is not None:
             for what, book in _books(message.book):
                 yield Mutant(name, f"{key}.book", what, with_message(key, structs.replace(message, book=book)))
@@ -111,7 +114,10 @@ def _emits(emit: Emit) -> Iterator[tuple[str, Emit]]:
     for key in ("where", "when"):
         conditions = getattr(emit, key)
         for index in range(len(conditions)):
-            yield f"{key}[{index}] removed", structs.replace(emit, **{key: [*conditions[:index], *conditions[index + 1 :]]})
+            yield (
+                f"{key}[{index}] removed",
+                structs.replace(emit, **{key: [*conditions[:index], *conditions[index + 1 :]]}),
+            )
     if emit.order is not None:
         yield "order turned round", structs.replace(emit, order=structs.replace(emit.order, desc=not emit.order.desc))
     if emit.limit is not None:
@@ -144,14 +150,21 @@ def _fields(emit: Emit) -> Iterator[tuple[str, Emit]]:
         return structs.replace(emit, fields={**rules, name: rule})
 
     for name in names:
-        yield f"{name}: removed", structs.replace(emit, fields={key: rule for key, rule in rules.items() if key != name})
+        yield (
+            f"{name}: removed",
+            structs.replace(emit, fields={key: rule for key, rule in rules.items() if key != name}),
+        )
         for what, rule in _rules(rules[name]):
             yield f"{name}: {what}", with_rule(name, rule)
-    for one, other in zip(names, names[1:], strict=False):
+    for one, other in pairwise(names):
         first, second = rules[one], rules[other]
         if first.path is None or second.path is None or first.path == second.path:
             continue
-        swapped = {**rules, one: structs.replace(first, path=second.path), other: structs.replace(second, path=first.path)}
+        swapped = {
+            **rules,
+            one: structs.replace(first, path=second.path),
+            other: structs.replace(second, path=first.path),
+        }
         yield f"{one} and {other}: paths swapped", structs.replace(emit, fields=swapped)
 
 
@@ -192,7 +205,10 @@ def _books(book: Book) -> Iterator[tuple[str, Book]]:
     if book.sequence is not None:
         for key in ("first", "last", "previous"):
             if getattr(book.sequence, key) is not None:
-                yield f"sequence.{key} gone", structs.replace(book, sequence=structs.replace(book.sequence, **{key: ABSENT}))
+                yield (
+                    f"sequence.{key} gone",
+                    structs.replace(book, sequence=structs.replace(book.sequence, **{key: ABSENT})),
+                )
     if book.event is not None:
         yield "event removed", structs.replace(book, event=None)
     if book.kind_when:

@@ -145,7 +145,9 @@ def book_of(book: BookChange) -> dict[str, Any]:
 
 def written(said: dict[str, Any], result: Result) -> str:
     """An expectation file: what is known of the request, and what came; one event a line."""
-    lines = [f" {json.dumps(key)}: {json.dumps(value, ensure_ascii=False)}" for key, value in said.items() if value != {}]
+    lines = [
+        f" {json.dumps(key)}: {json.dumps(value, ensure_ascii=False)}" for key, value in said.items() if value != {}
+    ]
     if result.outcome != "OK":
         lines.append(f' "outcome": {json.dumps(result.outcome)}')
     for name in ("events", "books"):

@@ -64,7 +64,9 @@ def read(folder: Path) -> list[Recording]:
     try:
         return msgspec.json.decode(file.read_bytes(), type=_Manifest).cases
     except OSError as error:
-        raise MachineError(str(file), "a folder of recordings", error.strerror or "nothing", "name the folder that holds manifest.json") from None
+        raise MachineError(
+            str(file), "a folder of recordings", error.strerror or "nothing", "name the folder that holds manifest.json"
+        ) from None
     except (msgspec.DecodeError, msgspec.ValidationError) as error:
         raise MachineError(str(file), "cases as shared/recordings describes them", str(error)) from None
 
@@ -82,7 +84,8 @@ def times(recordings: Iterable[Recording]) -> dict[str, int]:
             newest[source] = max(newest.get(source, 0), dated[one.id])
     first = min(dated.values(), default=0)
     return {
-        one.id: dated.get(one.id) or noted_ms(one.notes or "") or newest.get(str(one.source.get("repo")), first) for one in known
+        one.id: dated.get(one.id) or noted_ms(one.notes or "") or newest.get(str(one.source.get("repo")), first)
+        for one in known
     }
 
 

@@ -10,14 +10,14 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Struct
 
 from schemas import categories
-from schemas.events import Raw
+from schemas.events import Origin, Raw
 from services.collector import recordings
 from services.collector.decode import DecodeError, decode_message
 from services.collector.map import identity
@@ -38,7 +38,7 @@ from services.common.errors import DefinitionError, MachineError
 from services.common.lifecycle import Deadline, Stop, run
 from services.common.settings import CommonSettings
 
-ORIGIN = "replay"
+ORIGIN: Final[Origin] = "replay"
 LONGEST_GAP_S = 5.0
 """At recorded pace: the log of a socket never pauses for so long, so a longer gap lies between two recordings and is left out."""
 
@@ -94,12 +94,22 @@ class Replayer:
         if key not in self._readers:
             loaded = self._registry.loaded[best.provider]
             self._readers[key] = Reader(loaded.provider, best.endpoint, self._tables, loaded.hash)
-        answer = self._readers[key].read(one.status or 200, one.response_headers, step.body, best.params, step.at_ms, ORIGIN)
+        answer = self._readers[key].read(
+            one.status or 200, one.response_headers, step.body, best.params, step.at_ms, ORIGIN
+        )
         target = f"{best.provider} {best.endpoint}"
         if answer.mapped is None:
-            return Told(step=step, target=target, why=f"{answer.outcome.name}: {answer.outcome.detail or ''}".rstrip(": "))
+            return Told(
+                step=step, target=target, why=f"{answer.outcome.name}: {answer.outcome.detail or ''}".rstrip(": ")
+            )
         events = [*answer.mapped.events, *self._snapshot(best.provider, answer.mapped.books, step.at_ms)]
-        return Told(step=step, target=target, events=events, mapped=answer.mapped, why=None if events else _silence(answer.mapped))
+        return Told(
+            step=step,
+            target=target,
+            events=events,
+            mapped=answer.mapped,
+            why=None if events else _silence(answer.mapped),
+        )
 
     def _snapshot(self, provider: str, books: list[BookChange], at_ms: int) -> list[Raw]:
         """A snapshot that was fetched beside a socket starts the books of that socket; the tops that follow."""
@@ -134,7 +144,9 @@ class Replayer:
         tops, _ = socket.tops.apply(heard.mapped.books, step.at_ms, ORIGIN)
         events = [*heard.mapped.events, *tops]
         quiet = events or heard.mapped.books
-        return Told(step=step, target=target, events=events, mapped=heard.mapped, why=None if quiet else _silence(heard.mapped))
+        return Told(
+            step=step, target=target, events=events, mapped=heard.mapped, why=None if quiet else _silence(heard.mapped)
+        )
 
     def _socket(self, provider: Provider, name: str, registry: str, step: Step) -> _Socket:
         place = (provider.id, step.conn)
@@ -196,7 +208,9 @@ class Account(Struct):
     def add(self, one: Told) -> None:
         """Count one step."""
         case = one.step.recording.id
-        row = self.rows.setdefault(case, {"case": case, "messages": 0, "events": 0, "faults": 0, "unknown": 0, "target": one.target, "why": {}})
+        row = self.rows.setdefault(
+            case, {"case": case, "messages": 0, "events": 0, "faults": 0, "unknown": 0, "target": one.target, "why": {}}
+        )
         row["messages"] += 1
         row["events"] += len(one.events)
         row["target"] = row["target"] or one.target
@@ -219,7 +233,9 @@ def main(argv: list[str]) -> int:
     """Run `parallax replay DIR`."""
     parser = argparse.ArgumentParser(prog="parallax replay", description="Recordings into raw topics, origin replay.")
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--speed", default="full", help="full (as fast as Kafka takes it), recorded, or a factor like 10")
+    parser.add_argument(
+        "--speed", default="full", help="full (as fast as Kafka takes it), recorded, or a factor like 10"
+    )
     parser.add_argument("--provider", action="append", default=[], help="only these providers")
     parser.add_argument("--dry", action="store_true", help="map only; no Kafka")
     parser.add_argument("--json", action="store_true", help="the account as JSON")

@@ -40,7 +40,10 @@ ALLOWED = (
         "sandbox.simulator.*",
         (
             *("sandbox", "schemas", "services.common"),
-            *(f"services.collector.{part}" for part in ("registry", "map", "match", "request", "decode", "stream", "proof", "admit")),
+            *(
+                f"services.collector.{part}"
+                for part in ("registry", "map", "match", "request", "decode", "stream", "proof", "admit")
+            ),
         ),
         "answers are made by walking the providers' own definitions backwards",
     ),
@@ -63,6 +66,7 @@ PURE = (
     "services.collector.registry",
     "services.collector.registry.model",
     "services.collector.registry.mapping",
+    "services.collector.registry.streams",
     "services.collector.admit",
     "services.collector.admit.buckets",
     "services.collector.admit.dialects",
@@ -142,6 +146,7 @@ STAGES: dict[str, dict[str, tuple[str, str]]] = {
             "decode classify map",
             "reading an answer is these three in order, for polling, commands and tests alike",
         ),
+        "proofs": ("map mutation proof terminal", "commands that judge definitions: lint, draft, mutate, schema"),
         "proof": ("decode map reading", "a payload is proved by reading it"),
         "request": ("send template", "makes what send takes"),
         "cache": ("request send", "keeps what send gives, by what was asked"),
@@ -156,7 +161,10 @@ STAGES: dict[str, dict[str, tuple[str, str]]] = {
             "one attempt from due to published",
         ),
         "mutation": ("map proof", "breaks a mapping on purpose, and demands that its proof notices"),
-        "rounds": ("admit demand line listing map plan poll pools", "what is due in a round, and who of a pool does it"),
+        "rounds": (
+            "admit demand line listing map plan poll pools",
+            "what is due in a round, and who of a pool does it",
+        ),
         "stream": (
             "backoff decode demand listing map origin publish request send template",
             "a socket does all that polling does",

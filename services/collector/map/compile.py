@@ -12,7 +12,13 @@ from schemas import metrics as catalogue
 from schemas.events import Origin, Raw, Value
 from services.collector.map.books import BookReader
 from services.collector.map.entities import (
-    EntityReader, NameReader, Scaled, Sources, Unknown, entity_reader, quote_reader,
+    EntityReader,
+    NameReader,
+    Scaled,
+    Sources,
+    Unknown,
+    entity_reader,
+    quote_reader,
 )  # fmt: skip
 from services.collector.map.fields import Reader, reader
 from services.collector.map.hooks import HOOKS
@@ -91,7 +97,9 @@ def compile_endpoint(provider: Provider, endpoint: str, identity: Identity, regi
     definition: Endpoint = provider.endpoints[endpoint]
     if definition.hook is not None and definition.hook not in HOOKS:
         raise DefinitionError(
-            where=f"endpoints.{endpoint}.hook", expected=f"one of {', '.join(sorted(HOOKS)) or 'none yet'}", got=definition.hook
+            where=f"endpoints.{endpoint}.hook",
+            expected=f"one of {', '.join(sorted(HOOKS)) or 'none yet'}",
+            got=definition.hook,
         )
     sources = Sources(provider, identity)
     emitters = compile_emits(definition.emits, provider, sources, f"endpoints.{endpoint}")
@@ -183,7 +191,9 @@ def _emit(
                         mapped.newest_event_ms = moment
                 else:
                     said = "time before 2009" if moment < received_ms else "time in the future"
-                    mapped.faults.append(RowFault(number, index, entity, "event", emitter.event.path, said, str(moment)))
+                    mapped.faults.append(
+                        RowFault(number, index, entity, "event", emitter.event.path, said, str(moment))
+                    )
             elif isinstance(moment, Bad):
                 mapped.faults.append(RowFault(number, index, entity, "event", emitter.event.path, *moment))
         mapped.events.append(
@@ -244,7 +254,13 @@ def _rescale(values: dict[str, Value], counted: Mapping[str, int], units: float)
 
 
 def event_id(
-    provider: str, endpoint: str, category: str, entity: str, event_ms: int | None, quote: str | None, values: dict[str, Value]
+    provider: str,
+    endpoint: str,
+    category: str,
+    entity: str,
+    event_ms: int | None,
+    quote: str | None,
+    values: dict[str, Value],
 ) -> str:
     """The same statement fetched twice has the same id: a hash of who said what about whom, and when."""
     said = _encode((provider, endpoint, category, entity, event_ms, quote, values))

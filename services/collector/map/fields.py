@@ -12,7 +12,17 @@ from services.collector.map.conditions import same
 from services.collector.map.paths import At, getter, parse
 from services.collector.map.rows import each
 from services.collector.map.values import (
-    MAX, Bad, bad, flag, hexadecimal, integer, number, text, texts, time_reader, without_markup,
+    MAX,
+    Bad,
+    bad,
+    flag,
+    hexadecimal,
+    integer,
+    number,
+    text,
+    texts,
+    time_reader,
+    without_markup,
 )  # fmt: skip
 from services.collector.registry.mapping import FieldRule, Scalar
 from services.common.errors import DefinitionError
@@ -125,7 +135,7 @@ def _quick(key: str, low: float, high: float) -> Reader:
         if type(value) is not float:
             value = number(value)
             if type(value) is not float:
-                return value  # type: ignore[no-any-return]
+                return value
         if low <= value <= high:
             return value
         return bad("not finite" if value - value != 0.0 else f"outside the plausible range {low:g} to {high:g}", value)
@@ -143,7 +153,9 @@ def _number_of(rule: FieldRule, kind: str, where: str) -> Callable[[Any], float 
     if kind == "bool":
         return flag
     if kind not in ("number", "integer"):
-        raise DefinitionError(where=f"{where}.type", expected="a number's type", got=kind, do="the catalogue's metric is a number")
+        raise DefinitionError(
+            where=f"{where}.type", expected="a number's type", got=kind, do="the catalogue's metric is a number"
+        )
     plain: Callable[[Any], float | int | Bad | None] = (
         integer if kind == "integer" or rule.decimals is not None else number
     )
@@ -220,7 +232,9 @@ def _reduced(take: str, values: list[float]) -> float | None:
         return values[0]
     if take == "last":
         return values[-1]
-    return float({"sum": sum, "max": max, "min": min}[take](values))
+    if take == "max":
+        return max(values)
+    return min(values) if take == "min" else float(sum(values))
 
 
 def _worked(rule: FieldRule, parse_value: Callable[[Any], Any], nulls: Sequence[Scalar], where: str) -> Number | None:
@@ -254,7 +268,11 @@ def _worked(rule: FieldRule, parse_value: Callable[[Any], Any], nulls: Sequence[
 
 
 def _step(
-    key: str, word: str | float, parse_value: Callable[[Any], float | int | Bad | None], nulls: Sequence[Scalar], where: str
+    key: str,
+    word: str | float,
+    parse_value: Callable[[Any], float | int | Bad | None],
+    nulls: Sequence[Scalar],
+    where: str,
 ) -> Callable[[float, Any, At], float | Bad | None]:
     if isinstance(word, str):
         get = found(FieldRule(path=word), nulls, where)
@@ -286,7 +304,9 @@ MAX_DECIMALS = 80
 
 
 def _descaled(decimals: int | str, where: str) -> Callable[[float, Any, At], float | Bad | None]:
-    get: Getter = (lambda row, at: decimals) if isinstance(decimals, int) else getter(parse(decimals, f"{where}.decimals"))
+    get: Getter = (
+        (lambda row, at: decimals) if isinstance(decimals, int) else getter(parse(decimals, f"{where}.decimals"))
+    )
 
     def descale(value: float, row: Any, at: At) -> float | Bad | None:
         places = integer(get(row, at))
@@ -295,7 +315,7 @@ def _descaled(decimals: int | str, where: str) -> Callable[[float, Any, At], flo
         if not 0 <= places <= MAX_DECIMALS:
             return bad("decimals out of range", places)
         try:
-            return value / 10**places
+            return float(value / 10**places)
         except OverflowError:
             return bad("not finite", value)
 

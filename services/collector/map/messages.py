@@ -59,7 +59,8 @@ class StreamMapper:
         heartbeat = definition.heartbeat
         self._ping = predicate(heartbeat.when, f"{where}.heartbeat.when") if heartbeat.kind == "reply" else None
         self._routes = tuple(
-            self._route(name, message, provider, sources, stream, registry) for name, message in definition.messages.items()
+            self._route(name, message, provider, sources, stream, registry)
+            for name, message in definition.messages.items()
         )
 
     def _route(

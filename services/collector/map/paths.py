@@ -102,7 +102,7 @@ def parse(text: str, where: str = "path") -> Path:
                 break
             raise DefinitionError(
                 where=where,
-                expected="steps like key, [0], [*], .* or [\"odd key\"]",
+                expected='steps like key, [0], [*], .* or ["odd key"]',
                 got=f"{text!r}, not readable from character {position + 1}",
                 do="see docs/providers/format.md, Paths",
             )
@@ -168,7 +168,9 @@ def _single(step: str | int | Star) -> Getter:
 def walker(steps: tuple[str | int | Star, ...]) -> Callable[[Any], Any]:
     """Follow plain steps from a value; None when one is missing."""
     if any(isinstance(step, Star) for step in steps):
-        raise DefinitionError(where="path", expected="one value", got="a wildcard", do="use `each` with `take`, or `rows`")
+        raise DefinitionError(
+            where="path", expected="one value", got="a wildcard", do="use `each` with `take`, or `rows`"
+        )
     if not steps:
         return lambda value: value
 

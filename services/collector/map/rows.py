@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from services.collector.map.conditions import Predicate, predicate
 from services.collector.map.paths import At, Path, Star, getter, parse, walker
-from services.collector.map.values import Bad, number
+from services.collector.map.values import number
 from services.collector.registry.mapping import Condition, Emit, Order, Zip
 
 Row = tuple[Any, At]
@@ -129,15 +129,17 @@ def _is_null(level: _Level, value: Any) -> bool:
 
 
 def _written(value: Any, text: str) -> bool:
-    steps = parse(text).steps if text else ()
-    for step in steps:
-        if type(value) is dict and step in value:
-            value = value[step]
-        elif type(value) is list and type(step) is int and -len(value) <= step < len(value):
-            value = value[step]
-        else:
+    for step in parse(text).steps if text else ():
+        if not _has(value, step):
             return False
+        value = value[step]
     return value is None
+
+
+def _has(value: Any, step: str | int | Star) -> bool:
+    if isinstance(value, list):
+        return isinstance(step, int) and -len(value) <= step < len(value)
+    return isinstance(value, dict) and step in value
 
 
 def _wrong(text: str, wanted: str, found: Any) -> str:
@@ -228,7 +230,9 @@ def _sorted(order: Order, where: str) -> Callable[[list[Row]], list[Row]]:
     return sort
 
 
-def each(text: str, conditions: list[Condition], first: int | None, where: str) -> Callable[[Any, At], list[Row] | None]:
+def each(
+    text: str, conditions: list[Condition], first: int | None, where: str
+) -> Callable[[Any, At], list[Row] | None]:
     """Elements of a list inside a row; None when the list is not there."""
     path = parse(text, where)
     choose = _chosen(text if path.is_wild else f"{text}[*]", where)

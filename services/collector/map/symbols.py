@@ -22,6 +22,11 @@ class Sides(NamedTuple):
     units: float = 1.0
 
 
+def _sides(pair: str) -> Sides:
+    base, _, quote = pair.partition("/")
+    return Sides(base, quote)
+
+
 class Symbols:
     """Reads and writes the symbols of one venue; without a style, in the formats that venues.yaml gives it."""
 
@@ -30,7 +35,7 @@ class Symbols:
         self._venue = venue
         shape = style or SymbolStyle()
         self._alias = {symbol.upper(): Coin(asset) for symbol, asset in shape.alias.items()}
-        self._pairs = {symbol.upper(): Sides(*pair.split("/", 1)) for symbol, pair in shape.pairs.items()}
+        self._pairs = {symbol.upper(): _sides(pair) for symbol, pair in shape.pairs.items()}
         self._refuse = {symbol.upper() for symbol in shape.refuse}
         quotes = {quote.upper() for quote in shape.quotes} if shape.quotes else set(venue.quotes)
         self._quotes = sorted(quotes, key=lambda quote: (-len(quote), quote))

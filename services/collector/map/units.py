@@ -72,10 +72,18 @@ def factor(stated: str | None, ours: str, where: str = "unit") -> float:
         return PLAIN[stated]
     if stated not in UNITS:
         known = ", ".join(sorted((*UNITS, *PLAIN)))
-        raise DefinitionError(where=where, expected=f"one of {known}", got=repr(stated), do="see the table of units in docs/providers/format.md")
+        raise DefinitionError(
+            where=where,
+            expected=f"one of {known}",
+            got=repr(stated),
+            do="see the table of units in docs/providers/format.md",
+        )
     if ours not in UNITS or UNITS[ours].dimension != UNITS[stated].dimension:
         raise DefinitionError(
-            where=where, expected=f"a unit that can become {ours!r}", got=repr(stated), do="choose the metric that has this dimension"
+            where=where,
+            expected=f"a unit that can become {ours!r}",
+            got=repr(stated),
+            do="choose the metric that has this dimension",
         )
     source, target = UNITS[stated].factor, UNITS[ours].factor
     return _quotient(source, target)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from datetime import date
 from pathlib import Path
 from typing import NamedTuple
@@ -76,7 +76,10 @@ def _limits(provider: Provider) -> Found:
             yield ("limits", index), f"expected n above 0 and every from 1, got {limit.n} per {limit.every}"
         for name in limit.endpoints:
             if name not in provider.endpoints:
-                yield ("limits", index, "endpoints"), f"expected an endpoint{near(name, provider.endpoints)}, got {name!r}"
+                yield (
+                    ("limits", index, "endpoints"),
+                    f"expected an endpoint{near(name, provider.endpoints)}, got {name!r}",
+                )
 
 
 def _requests(provider: Provider) -> Found:
@@ -90,7 +93,10 @@ def _requests(provider: Provider) -> Found:
             if hole not in endpoint.params and hole != secret:
                 yield (*here, "params"), f"the address has {{{hole}}}, and no parameter of that name"
         if endpoint.batch is not None and endpoint.batch.param not in endpoint.params:
-            yield (*here, "batch"), f"expected a parameter{near(endpoint.batch.param, endpoint.params)}, got {endpoint.batch.param!r}"
+            yield (
+                (*here, "batch"),
+                f"expected a parameter{near(endpoint.batch.param, endpoint.params)}, got {endpoint.batch.param!r}",
+            )
         if endpoint.hook is not None and not endpoint.hook_reason:
             yield (*here, "hook"), "expected hook_reason: why the mapping language cannot say it"
         if not endpoint.emits and endpoint.book is None:
@@ -98,7 +104,12 @@ def _requests(provider: Provider) -> Found:
         if endpoint.method == "GET" and endpoint.send is not None:
             yield (*here, "send"), "a GET has no body; write method: POST"
         if endpoint.send is not None:
-            bodies = [endpoint.send.json is not None, endpoint.send.form is not None, endpoint.send.rpc is not None, endpoint.send.graphql is not None]
+            bodies = [
+                endpoint.send.json is not None,
+                endpoint.send.form is not None,
+                endpoint.send.rpc is not None,
+                endpoint.send.graphql is not None,
+            ]
             if sum(bodies) != 1:
                 yield (*here, "send"), "expected exactly one of json, form, rpc, graphql"
     if provider.probe is not None and provider.probe.endpoint not in provider.endpoints:
@@ -130,10 +141,17 @@ def _metrics(provider: Provider) -> Found:
             spec = specs.get(metric)
             if spec is None:
                 named = specs.find(metric)
-                hint = f"; it is called {named.name!r}" if named is not None else near(metric, [s.name for s in specs.of_category(category)])
+                hint = (
+                    f"; it is called {named.name!r}"
+                    if named is not None
+                    else near(metric, [s.name for s in specs.of_category(category)])
+                )
                 yield (*place, "fields", metric), f"no metric of the catalogue{hint}"
             elif spec.category != category:
-                yield (*place, "fields", metric), f"a metric of category {spec.category}, this emit is {category}; give it an emit of its own"
+                yield (
+                    (*place, "fields", metric),
+                    f"a metric of category {spec.category}, this emit is {category}; give it an emit of its own",
+                )
             else:
                 money = money or spec.money
                 if isinstance(rule, FieldRule):
@@ -165,12 +183,19 @@ def _streams(provider: Provider) -> Found:
             if snapshot is not None:
                 endpoint = provider.endpoints.get(snapshot.endpoint)
                 if endpoint is None or endpoint.book is None:
-                    yield (*here, "messages", message, "book", "snapshot"), f"expected an endpoint with book{near(snapshot.endpoint, provider.endpoints)}"
+                    yield (
+                        (*here, "messages", message, "book", "snapshot"),
+                        f"expected an endpoint with book{near(snapshot.endpoint, provider.endpoints)}",
+                    )
 
 
 RULES: tuple[Rule, ...] = (
     Rule("names", "Ids and names are lower case words, and an endpoint and a stream never share one.", _names),
-    Rule("status", "A retired provider says when and why; a live one has something to ask; a key has a way to be sent.", _retired),
+    Rule(
+        "status",
+        "A retired provider says when and why; a live one has something to ask; a key has a way to be sent.",
+        _retired,
+    ),
     Rule("dates", "Dates are ISO dates.", _dates),
     Rule("limits", "A limit cites its source and the day it was read, or the word `unknown` stands there.", _limits),
     Rule("requests", "Addresses, parameters and bodies fit together; only https.", _requests),
@@ -179,9 +204,9 @@ RULES: tuple[Rule, ...] = (
 )
 
 
-def near(name: str, known: Sequence[str] | dict[str, object] | object) -> str:
+def near(name: str, known: Iterable[str]) -> str:
     """`; did you mean 'x'?` of the closest known name, or the known names when none is close."""
-    names = [str(one) for one in known]  # type: ignore[attr-defined]
+    names = list(known)
     close = difflib.get_close_matches(name, names, 1, 0.5)
     if close:
         return f"; did you mean {close[0]!r}?"
@@ -203,7 +228,11 @@ def lint(folder: Path, compile_all: Compile | None = None) -> list[Fault]:
         provider = msgspec.convert(document.value, Provider)
     except msgspec.ValidationError as error:
         return [Fault(str(file), 1, "", str(error))]
-    return [*_ruled(document, provider), *_compiled(document, provider, compile_all), *_proof(document, folder, provider)]
+    return [
+        *_ruled(document, provider),
+        *_compiled(document, provider, compile_all),
+        *_proof(document, folder, provider),
+    ]
 
 
 def _ruled(document: Document, provider: Provider) -> Iterator[Fault]:
@@ -235,7 +264,8 @@ def _proof(document: Document, folder: Path, provider: Provider) -> Iterator[Fau
         twins = [
             other
             for other, shape in provider.endpoints.items()
-            if (shape.path, shape.emits, shape.book, shape.body) == (endpoint.path, endpoint.emits, endpoint.book, endpoint.body)
+            if (shape.path, shape.emits, shape.book, shape.body)
+            == (endpoint.path, endpoint.emits, endpoint.book, endpoint.body)
         ]
         if not proven & {name, *twins}:
             yield document.fault(("endpoints", name), f"expected {name}.payload.json in the folder [proof]")

@@ -53,7 +53,9 @@ def definition_files(paths: Iterable[Path]) -> list[Path]:
     files: list[Path] = []
     for root in paths:
         if not root.exists():
-            raise DefinitionError(where=str(root), expected="a folder of provider definitions", got="nothing", do=f"correct {ENVIRONMENT}")
+            raise DefinitionError(
+                where=str(root), expected="a folder of provider definitions", got="nothing", do=f"correct {ENVIRONMENT}"
+            )
         own = root / "provider.yaml"
         files += [own] if own.exists() else sorted(root.rglob("provider.yaml"))
     return files
@@ -131,4 +133,3 @@ class _Cache:
         except OSError:
             return provider
         return provider
-

@@ -13,7 +13,7 @@ class Shape(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_
     """Base of every part: frozen, keywords only, strict."""
 
 
-class Condition(Shape, kw_only=True):
+class Condition(Shape, frozen=True, kw_only=True):
     """A test of one value; every key that is written must hold. With `any`, one of the conditions must hold."""
 
     path: str = "."
@@ -38,20 +38,20 @@ class Condition(Shape, kw_only=True):
     any: list[Condition] | None = None
 
 
-class Order(Shape, kw_only=True):
+class Order(Shape, frozen=True, kw_only=True):
     """Sort of the rows by a number (or text); rows without it go last."""
 
     by: str
     desc: bool = True
 
 
-class Zip(Shape, kw_only=True):
+class Zip(Shape, frozen=True, kw_only=True):
     """Index-aligned lists made into rows: row = {name: element}."""
 
     zip: dict[str, str]
 
 
-class TimeRule(Shape, kw_only=True):
+class TimeRule(Shape, frozen=True, kw_only=True):
     """Where a time stands and how it is written."""
 
     path: str | list[str]
@@ -66,7 +66,7 @@ class TimeRule(Shape, kw_only=True):
     """Added: a candle that is stamped with its start is known at its end."""
 
 
-class EntityRule(Shape, kw_only=True):
+class EntityRule(Shape, frozen=True, kw_only=True):
     """What a row is about. `kind` plus one way to say which one; every other value is a path."""
 
     kind: Literal[
@@ -104,7 +104,7 @@ class EntityRule(Shape, kw_only=True):
     """Option: path of `C`/`P`, `call`/`put`."""
 
 
-class QuoteRule(Shape, kw_only=True):
+class QuoteRule(Shape, frozen=True, kw_only=True):
     """In which asset the money of a row is counted; as a plain text: an asset id, or `pair` for the quote side of the entity."""
 
     symbol: str | None = None
@@ -114,7 +114,7 @@ class QuoteRule(Shape, kw_only=True):
     style: str = "default"
 
 
-class FieldRule(Shape, kw_only=True):
+class FieldRule(Shape, frozen=True, kw_only=True):
     """How one metric is read. As a plain text, or a list of them: just the path. The order of work is the order of the keys here."""
 
     path: str | list[str] | None = None
@@ -132,7 +132,9 @@ class FieldRule(Shape, kw_only=True):
     """Spellings of 'no value' of this field."""
     strip: str = ""
     """Characters removed from both ends and from between digits (`%`, `,`, `$`)."""
-    type: Literal["number", "integer", "hex", "bool", "text", "list", "time", "count", "present", "missing"] | None = None
+    type: Literal["number", "integer", "hex", "bool", "text", "list", "time", "count", "present", "missing"] | None = (
+        None
+    )
     """None: what the catalogue's kind says. `count`: length; `present`, `missing`: whether there is a value."""
     time: Literal["s", "ms", "us", "ns", "iso", "rfc822", "date"] = "ms"
     """For `type: time`: how it is written; the value is in ms."""
@@ -161,7 +163,7 @@ class FieldRule(Shape, kw_only=True):
     """A row without it is a fault; when most rows lack it, the shape has drifted."""
 
 
-class Emit(Shape, kw_only=True):
+class Emit(Shape, frozen=True, kw_only=True):
     """One kind of event from a response or message: which rows, about what, and which metrics."""
 
     category: str | None = None

@@ -5,14 +5,30 @@ Words: a *path* is a string of closed steps (`data.list[*].price`), a *template*
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
-from msgspec import field
+from services.collector.registry.mapping import Condition, Emit, Scalar, Shape
+from services.collector.registry.streams import (
+    Ack,
+    Bind,
+    Book,
+    Channel,
+    Heartbeat,
+    Json,
+    Message,
+    Param,
+    Sequence,
+    Snapshot,
+    Stream,
+    Token,
+)
 
-from services.collector.registry.mapping import Condition, Emit, EntityRule, Shape, TimeRule
+__all__ = [
+    "Ack", "Auth", "Batch", "Bind", "BodyKind", "Book", "Category", "Channel", "Csv", "Endpoint", "ErrorRule", "Graphql", "Heartbeat",
+    "Json", "Limit", "Message", "Outcome", "Pages", "Param", "Probe", "Provider", "Retired", "Rpc", "Scalar", "Send", "Sequence",
+    "Snapshot", "Stream", "SymbolStyle", "Token",
+]  # fmt: skip
 
-Json = Any
-Scalar = str | int | float | bool
 Outcome = Literal[
     "RATE_LIMITED", "QUOTA_EXHAUSTED", "AUTH", "FORBIDDEN_REGION", "UNSUPPORTED", "NOT_FOUND", "EMPTY", "TIMEOUT",
     "NETWORK", "UPSTREAM_5XX", "MALFORMED", "SCHEMA_DRIFT", "STALE",
@@ -24,7 +40,7 @@ Category = Literal[
 BodyKind = Literal["json", "jsonrpc", "graphql", "rss", "csv", "text"]
 
 
-class Retired(Shape, kw_only=True):
+class Retired(Shape, frozen=True, kw_only=True):
     """Why nobody should add this provider again."""
 
     date: str
@@ -33,7 +49,7 @@ class Retired(Shape, kw_only=True):
     source: str | None = None
 
 
-class Auth(Shape, kw_only=True):
+class Auth(Shape, frozen=True, kw_only=True):
     """How a request proves who asks. The secret itself is only named, by its vault reference."""
 
     kind: Literal["none", "header", "query", "path", "bearer", "hmac"] = "none"
@@ -49,7 +65,7 @@ class Auth(Shape, kw_only=True):
     """For hmac: a row of the signing dialects."""
 
 
-class Limit(Shape, kw_only=True):
+class Limit(Shape, frozen=True, kw_only=True):
     """At most `n` (cost units) in `every` windows."""
 
     n: float
@@ -65,29 +81,7 @@ class Limit(Shape, kw_only=True):
     """ISO date on which the source was read."""
 
 
-class Param(Shape, kw_only=True):
-    """What a request parameter stands for; a literal is written as a plain value instead."""
-
-    stands_for: Literal[
-        "asset", "pair", "base", "quote", "contract", "token", "chain", "address", "pool", "collection", "protocol",
-        "hash", "time", "secret", "free",
-    ] = field(name="as", default="free")  # fmt: skip
-    """`asset`: the provider's id of an asset; `pair`: a pair in the venue's spelling; `chain`: the provider's chain name;
-    `time`: a time relative to now; `free`: nothing of ours, take `values` or `default`."""
-    style: str = "default"
-    """Row of `symbols` that spells the pair."""
-    values: list[Scalar] = []
-    """Values asked by default, one request each (or one batch), in the provider's spelling."""
-    default: Scalar | None = None
-    required: bool = True
-    case: Literal["keep", "lower", "upper"] = "keep"
-    shift_s: int = 0
-    """For `time`: seconds added to now."""
-    unit: Literal["s", "ms", "us", "ns", "iso", "date"] = "s"
-    """For `time`: how it is written."""
-
-
-class Batch(Shape, kw_only=True):
+class Batch(Shape, frozen=True, kw_only=True):
     """One request asks for many: the values of `param` together."""
 
     param: str
@@ -97,7 +91,7 @@ class Batch(Shape, kw_only=True):
     """`join`: a,b  `repeat`: p=a&p=b  `json`: p=["a","b"]  `list`: a JSON list in the body template."""
 
 
-class Pages(Shape, kw_only=True):
+class Pages(Shape, frozen=True, kw_only=True):
     """How to ask for more than one page."""
 
     style: Literal["page", "offset", "cursor"]
@@ -111,7 +105,7 @@ class Pages(Shape, kw_only=True):
     """Path of the next cursor in the body."""
 
 
-class Send(Shape, kw_only=True):
+class Send(Shape, frozen=True, kw_only=True):
     """Body of a request: exactly one of these. Templates are data; see the guide."""
 
     json: Json = None
@@ -120,7 +114,7 @@ class Send(Shape, kw_only=True):
     graphql: Graphql | None = None
 
 
-class Rpc(Shape, kw_only=True):
+class Rpc(Shape, frozen=True, kw_only=True):
     """A JSON-RPC 2.0 call; the envelope and id are ours."""
 
     method: str
@@ -128,7 +122,7 @@ class Rpc(Shape, kw_only=True):
     version: Literal["2.0", "1.0"] = "2.0"
 
 
-class Graphql(Shape, kw_only=True):
+class Graphql(Shape, frozen=True, kw_only=True):
     """A GraphQL POST."""
 
     query: str
@@ -136,7 +130,7 @@ class Graphql(Shape, kw_only=True):
     operation: str | None = None
 
 
-class ErrorRule(Shape, kw_only=True):
+class ErrorRule(Shape, frozen=True, kw_only=True):
     """First rule that fits decides the outcome; the provider's rules go before the general ones."""
 
     outcome: Outcome
@@ -152,7 +146,7 @@ class ErrorRule(Shape, kw_only=True):
     """Path of the provider's own words."""
 
 
-class Csv(Shape, kw_only=True):
+class Csv(Shape, frozen=True, kw_only=True):
     """Shape of a CSV body; rows become objects by column name."""
 
     separator: str = ","
@@ -162,7 +156,7 @@ class Csv(Shape, kw_only=True):
     """Lines before the header."""
 
 
-class Endpoint(Shape, kw_only=True):
+class Endpoint(Shape, frozen=True, kw_only=True):
     """One call of a provider."""
 
     path: str
@@ -201,152 +195,7 @@ class Endpoint(Shape, kw_only=True):
     """The answer is a snapshot of order books; streams that send only differences start from it."""
 
 
-class Heartbeat(Shape, kw_only=True):
-    """How a socket is kept alive."""
-
-    kind: Literal["none", "ws_ping", "message", "reply"] = "ws_ping"
-    """`ws_ping`: protocol pings. `message`: we send `send` every `every_s`. `reply`: the server's ping is answered."""
-    every_s: float = 20.0
-    send: Json = None
-    """Template; a plain string is sent as text."""
-    when: list[Condition] = []
-    """For `reply`: what a server ping looks like; the answer is `send` (`{$path: ping}` takes a value from it)."""
-
-
-class Ack(Shape, kw_only=True):
-    """How the server confirms or refuses a subscription."""
-
-    when: list[Condition] = []
-    refused: list[Condition] = []
-    detail: str | None = None
-    timeout_s: float = 10.0
-
-
-class Bind(Shape, kw_only=True):
-    """A message that gives a channel number its meaning (Bitfinex): later messages carry only the number."""
-
-    key: str
-    params: dict[str, str]
-    """Parameter name -> path in this message."""
-
-
-class Sequence(Shape, kw_only=True):
-    """How updates of a book follow each other."""
-
-    rule: Literal["none", "rising", "contiguous", "range", "previous"]
-    """`rising`: last only grows. `contiguous`: last = before + 1. `range`: first <= before + 1 <= last (Binance spot, KuCoin).
-    `previous`: this message's `previous` = the last one's `last` (OKX, Binance futures)."""
-    first: str | None = None
-    last: str | None = None
-    previous: str | None = None
-
-
-class Snapshot(Shape, kw_only=True):
-    """Where the start of a book comes from when the socket sends only differences."""
-
-    endpoint: str
-    param: str = "symbol"
-    """Parameter of that endpoint that takes the symbol."""
-
-
-class Book(Shape, kw_only=True):
-    """A message (or response) that carries levels of an order book. Size 0 deletes a level."""
-
-    kind: Literal["snapshot", "delta", "top"]
-    """`snapshot` replaces the book, `delta` changes it, `top` is a whole short book each time."""
-    entity: EntityRule
-    rows: str | None = None
-    """Path of several books in one message; None: the message is one."""
-    bids: str | None = None
-    asks: str | None = None
-    changes: str | None = None
-    """List of levels of both sides, when they are not apart; needs `side`."""
-    price: str = "[0]"
-    size: str = "[1]"
-    side: str | None = None
-    sides: dict[str, Literal["bid", "ask"]] = {}
-    sequence: Sequence | None = None
-    snapshot: Snapshot | None = None
-    event: TimeRule | None = None
-    depth: int | None = None
-    """Levels a side that the venue maintains; more are dropped."""
-    kind_when: list[Condition] = []
-    """When these hold the message is a snapshot, whatever `kind` says (`action: snapshot`)."""
-    count: str | None = None
-    """Path of an order count in a level; 0 deletes the level (Bitfinex)."""
-    signed: bool = False
-    """Sizes below 0 are asks (Bitfinex)."""
-
-
-class Message(Shape, kw_only=True):
-    """One kind of message on a stream; the first whose conditions hold takes it."""
-
-    when: list[Condition] = []
-    about: str = ""
-    kind: Literal["data", "ignore", "error"] = "data"
-    params: dict[str, str] = {}
-    """Parameter name -> path in the message, available to the mapping as `$param.name`."""
-    bind: Bind | None = None
-    emits: list[Emit] = []
-    book: Book | None = None
-
-
-class Channel(Shape, kw_only=True):
-    """One subscription of a stream."""
-
-    subscribe: list[Json] = []
-    """Templates; `{$list: symbol, say: "{symbol}@trade"}` gives the list of all symbols of the batch."""
-    unsubscribe: list[Json] = []
-    params: dict[str, Param | Scalar] = {}
-    per: Literal["batch", "each"] = "batch"
-    """One message for all values, or one for each."""
-    max: int = 50
-    """Values on one connection."""
-    on: bool = True
-    """Subscribed by default."""
-
-
-class Token(Shape, kw_only=True):
-    """A call that gives the socket's address (KuCoin bullet): values taken from its answer into the URL."""
-
-    base: str = "main"
-    path: str
-    method: Literal["GET", "POST"] = "POST"
-    url: str
-    """Path of the socket address in the answer."""
-    params: dict[str, str] = {}
-    """Query parameter of the address -> path in the answer."""
-    ping_ms: str | None = None
-
-
-class Stream(Shape, kw_only=True):
-    """One kind of socket of a provider."""
-
-    url: str
-    """`{param}` where the subscription is part of the address."""
-    mirrors: list[str] = []
-    """Other addresses of the same stream, known to `match`."""
-    about: str = ""
-    docs: str | None = None
-    frames: Literal["text", "gzip", "deflate"] = "text"
-    """How binary frames are packed; a binary frame of plain UTF-8 is `text`."""
-    channels: dict[str, Channel]
-    ack: Ack | None = None
-    heartbeat: Heartbeat = Heartbeat()
-    token: Token | None = None
-    unwrap: str | None = None
-    """Path of the inner message, when every message is wrapped; a message without it is taken as it is."""
-    bound_by: str | None = None
-    """Path of the channel number that `bind` gave a meaning."""
-    silence_s: float = 60.0
-    """No message for this long: reconnect."""
-    max_age_s: float | None = None
-    """The server closes after this; reconnect before."""
-    auth: bool = False
-    messages: dict[str, Message]
-
-
-class SymbolStyle(Shape, kw_only=True):
+class SymbolStyle(Shape, frozen=True, kw_only=True):
     """How a venue spells a pair, and which curated table reads its symbols."""
 
     separator: str = ""
@@ -366,14 +215,14 @@ class SymbolStyle(Shape, kw_only=True):
     """Symbols that mean something else here; rows with them are left out."""
 
 
-class Probe(Shape, kw_only=True):
+class Probe(Shape, frozen=True, kw_only=True):
     """The cheapest request that shows life."""
 
     endpoint: str
     params: dict[str, Scalar] = {}
 
 
-class Provider(Shape, kw_only=True):
+class Provider(Shape, frozen=True, kw_only=True):
     """One folder: `providers/<home>/<id>/provider.yaml`."""
 
     id: str

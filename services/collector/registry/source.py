@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 import yaml
@@ -136,7 +136,9 @@ def _check(document: Document, value: Any, kind: Any, place: Place, faults: list
             return None
         for key, inner in value.items():
             if not isinstance(key, str):
-                faults.append(document.fault((*place, key), f'expected a text as key, got {key!r}; write "{key}" in quotes'))
+                faults.append(
+                    document.fault((*place, key), f'expected a text as key, got {key!r}; write "{key}" in quotes')
+                )
             _check(document, inner, kind.value_type, (*place, key), faults)
         return None
     try:
@@ -193,9 +195,7 @@ _PLAIN: dict[type, Any] = {
 
 def _as_type(kind: Any) -> Any:
     if isinstance(kind, inspect.LiteralType):
-        from typing import Literal
-
-        return Literal[kind.values]
+        return getattr(Literal, "__getitem__")(kind.values)  # noqa: B009 - a subscript would be read as a type
     if isinstance(kind, inspect.VarTupleType):
         return tuple[_as_type(kind.item_type), ...]
     if isinstance(kind, inspect.StructType):

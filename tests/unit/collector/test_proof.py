@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from services.collector import mutation, proof
-from services.collector.cli import compile_faults
 from services.collector.map import identity
+from services.collector.proofs.cli import compile_faults, provider_schema
 from services.collector.registry import lint, load
 
 FOLDERS = [file.parent for file in load.definition_files([load.BUILT_IN])]
@@ -45,3 +45,10 @@ def test_every_broken_path_scale_unit_and_filter_is_noticed(folder: Path) -> Non
 
 def test_ids_are_unique_over_all_folders() -> None:
     assert sorted(IDS) == sorted(set(IDS))
+
+
+def test_the_published_schema_is_the_shape_of_today() -> None:
+    file = Path(__file__).parents[3] / "schemas" / "generated" / "provider.schema.json"
+    assert file.read_text() == provider_schema(), (
+        "run: parallax providers schema > schemas/generated/provider.schema.json"
+    )

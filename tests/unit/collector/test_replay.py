@@ -22,14 +22,53 @@ FOURTEEN = [
 ]  # fmt: skip
 
 NAMES = {
-    "NKN": "nkn", "BLZ": "bluzelle", "LRC": "loopring", "RUNE": "thorchain", "SUSHI": "sushi", "AKRO": "akropolis", "KEEP": "keep-network",
-    "CTK": "certik", "USDT": "tether", "ETH": "ethereum", "BTC": "bitcoin", "XBT": "bitcoin", "EUR": "euro", "USD": "usd", "GBP": "british-pound",
-    "CHF": "swiss-franc", "SKL": "skale", "BAND": "band-protocol", "NMR": "numeraire", "YFI": "yearn-finance", "DASH": "dash", "NU": "nucypher",
-    "CRV": "curve-dao-token", "WAVES": "waves", "XMR": "monero", "KSM": "kusama", "GRT": "the-graph", "SC": "siacoin", "OCEAN": "ocean-protocol",
-    "OMG": "omisego", "ADA": "cardano", "EQZ": "equalizer", "ANKR": "ankr", "SNX": "havven", "FET": "fetch-ai", "BCHSV": "bitcoin-cash-sv",
-    "NRG": "energi", "CAPP": "cappasity", "DAPPT": "dapp-com", "COV": "covesting", "LTX": "lattice-token", "SGB": "songbird", "XRP": "ripple",
-    "BAT": "basic-attention-token", "XLM": "stellar", "GALA": "gala",
-}  # fmt: skip
+    "NKN": "nkn",
+    "BLZ": "bluzelle",
+    "LRC": "loopring",
+    "RUNE": "thorchain",
+    "SUSHI": "sushi",
+    "AKRO": "akropolis",
+    "KEEP": "keep-network",
+    "CTK": "certik",
+    "USDT": "tether",
+    "ETH": "ethereum",
+    "BTC": "bitcoin",
+    "XBT": "bitcoin",
+    "EUR": "euro",
+    "USD": "usd",
+    "GBP": "british-pound",
+    "CHF": "swiss-franc",
+    "SKL": "skale",
+    "BAND": "band-protocol",
+    "NMR": "numeraire",
+    "YFI": "yearn-finance",
+    "DASH": "dash",
+    "NU": "nucypher",
+    "CRV": "curve-dao-token",
+    "WAVES": "waves",
+    "XMR": "monero",
+    "KSM": "kusama",
+    "GRT": "the-graph",
+    "SC": "siacoin",
+    "OCEAN": "ocean-protocol",
+    "OMG": "omisego",
+    "ADA": "cardano",
+    "EQZ": "equalizer",
+    "ANKR": "ankr",
+    "SNX": "havven",
+    "FET": "fetch-ai",
+    "BCHSV": "bitcoin-cash-sv",
+    "NRG": "energi",
+    "CAPP": "cappasity",
+    "DAPPT": "dapp-com",
+    "COV": "covesting",
+    "LTX": "lattice-token",
+    "SGB": "songbird",
+    "XRP": "ripple",
+    "BAT": "basic-attention-token",
+    "XLM": "stellar",
+    "GALA": "gala",
+}
 """Written by hand from the venues' listings of those days."""
 
 
@@ -88,7 +127,9 @@ def last(books: dict[str, Plain]) -> dict[str, tuple[float, float]]:
     return {name: book.seen[-1] for name, book in books.items() if book.seen}
 
 
-def seq_tops(told: list[replay.Told], case: str, names: tuple[str, str] = ("bid", "ask")) -> dict[str, list[tuple[float, float]]]:
+def seq_tops(
+    told: list[replay.Told], case: str, names: tuple[str, str] = ("bid", "ask")
+) -> dict[str, list[tuple[float, float]]]:
     """Every change of the best prices, in order."""
     found: dict[str, list[tuple[float, float]]] = {}
     for one in told:
@@ -97,9 +138,13 @@ def seq_tops(told: list[replay.Told], case: str, names: tuple[str, str] = ("bid"
         if one.step.recording.kind == "ws" and one.step.recording.id != case:
             continue
         for event in one.events:
-            if event.endpoint in ("depth", "order_book", "level2", "level2_100") or names[0] not in event.metrics or names[1] not in event.metrics:
+            if (
+                event.endpoint in ("depth", "order_book", "level2", "level2_100")
+                or names[0] not in event.metrics
+                or names[1] not in event.metrics
+            ):
                 continue
-            if "last" in event.metrics or not event.provider == case.removeprefix("ws.").split(".")[0]:
+            if "last" in event.metrics or event.provider != case.removeprefix("ws.").split(".")[0]:
                 continue
             top = (float(str(event.metrics[names[0]])), float(str(event.metrics[names[1]])))
             seen = found.setdefault(event.entity, [])
@@ -161,7 +206,12 @@ def apply(book: Plain, data: Any, newest: int) -> int:
 
 
 def test_binance_books(told: list[replay.Told], recordings: Path) -> None:
-    symbols = {"NKNUSDT": ("NKN", "USDT"), "BLZETH": ("BLZ", "ETH"), "LRCBTC": ("LRC", "BTC"), "RUNEEUR": ("RUNE", "EUR")}
+    symbols = {
+        "NKNUSDT": ("NKN", "USDT"),
+        "BLZETH": ("BLZ", "ETH"),
+        "LRCBTC": ("LRC", "BTC"),
+        "RUNEEUR": ("RUNE", "EUR"),
+    }
     expected = {name: book.seen for name, book in binance_books(recordings, "binance", "pair", symbols).items()}
     found = seq_tops(told, "ws.binance")
     assert {name: found[name][-1] for name in expected} == {name: seen[-1] for name, seen in expected.items()}
@@ -173,21 +223,37 @@ def test_binance_futures_books(told: list[replay.Told], recordings: Path) -> Non
     expected = last(binance_books(recordings, "binance_futures", "perp", symbols))
     said: dict[str, tuple[float, float]] = {}
     for one in told:
-        if one.step.recording.provider == "binance_futures" and one.mapped is not None and one.mapped.books and one.step.recording.kind == "ws":
+        if (
+            one.step.recording.provider == "binance_futures"
+            and one.mapped is not None
+            and one.mapped.books
+            and one.step.recording.kind == "ws"
+        ):
             for event in one.events:
-                said[event.entity] = (float(str(event.metrics["contract_bid"])), float(str(event.metrics["contract_ask"])))
+                said[event.entity] = (
+                    float(str(event.metrics["contract_bid"])),
+                    float(str(event.metrics["contract_ask"])),
+                )
     assert said == expected
 
 
 def trades(told: list[replay.Told], case: str, prefix: str = "trade") -> list[tuple[Any, ...]]:
     return [
-        (event.entity, event.metrics[f"{prefix}_price"], event.metrics[f"{prefix}_size"], event.metrics.get(f"{prefix}_side"), event.event_ms)
+        (
+            event.entity,
+            event.metrics[f"{prefix}_price"],
+            event.metrics[f"{prefix}_size"],
+            event.metrics.get(f"{prefix}_side"),
+            event.event_ms,
+        )
         for event in events_of(told, case)
         if f"{prefix}_price" in event.metrics
     ]
 
 
-@pytest.mark.parametrize(("venue", "kind", "prefix"), [("binance", "pair", "trade"), ("binance_futures", "perp", "contract_trade")])
+@pytest.mark.parametrize(
+    ("venue", "kind", "prefix"), [("binance", "pair", "trade"), ("binance_futures", "perp", "contract_trade")]
+)
 def test_binance_trades(told: list[replay.Told], recordings: Path, venue: str, kind: str, prefix: str) -> None:
     expected = []
     for _, message in messages(recordings / "ws" / f"{venue}.jsonl"):
@@ -227,13 +293,32 @@ def test_coinbase_books_trades_and_tickers(told: list[replay.Told], recordings: 
             book.settle()
         elif kind in ("match", "last_match"):
             taker = {"buy": "sell", "sell": "buy"}[message["side"]]
-            sold.append((coinbase_pair(message["product_id"]), float(message["price"]), float(message["size"]), taker, iso_ms(message["time"])))
+            sold.append(
+                (
+                    coinbase_pair(message["product_id"]),
+                    float(message["price"]),
+                    float(message["size"]),
+                    taker,
+                    iso_ms(message["time"]),
+                )
+            )
         elif kind == "ticker":
-            tickers.append((coinbase_pair(message["product_id"]), float(message["price"]), float(message["best_bid"]), float(message["volume_24h"])))
+            tickers.append(
+                (
+                    coinbase_pair(message["product_id"]),
+                    float(message["price"]),
+                    float(message["best_bid"]),
+                    float(message["volume_24h"]),
+                )
+            )
     assert tops(told, "ws.coinbase") == last(books)
     assert seq_tops(told, "ws.coinbase") == {name: book.seen for name, book in books.items() if book.seen}
     assert trades(told, "ws.coinbase") == sold
-    said = [(e.entity, e.metrics["last"], e.metrics["bid"], e.metrics["volume_base_24h"]) for e in events_of(told, "ws.coinbase") if "last" in e.metrics]
+    said = [
+        (e.entity, e.metrics["last"], e.metrics["bid"], e.metrics["volume_base_24h"])
+        for e in events_of(told, "ws.coinbase")
+        if "last" in e.metrics
+    ]
     assert said == tickers
 
 
@@ -259,7 +344,11 @@ def test_kraken_books_trades_and_tickers(told: list[replay.Told], recordings: Pa
             tickers.append((name, float(message[1]["c"][0]), float(message[1]["v"][1]), float(message[1]["o"][0])))
     assert tops(told, "ws.kraken") == last(books)
     assert trades(told, "ws.kraken") == sold
-    said = [(e.entity, e.metrics["last"], e.metrics["volume_base_24h"], e.metrics["pair_open_today"]) for e in events_of(told, "ws.kraken") if "last" in e.metrics]
+    said = [
+        (e.entity, e.metrics["last"], e.metrics["volume_base_24h"], e.metrics["pair_open_today"])
+        for e in events_of(told, "ws.kraken")
+        if "last" in e.metrics
+    ]
     assert said == tickers
 
 
@@ -277,14 +366,20 @@ def test_okx_books_trades_and_tickers_of_the_spot_pair_alone(told: list[replay.T
                             book.put(side, level[0], level[1])
                     book.settle()
                 case "trades":
-                    sold.append(("pair:bitcoin/tether", float(row["px"]), float(row["sz"]), row["side"], int(row["ts"])))
+                    sold.append(
+                        ("pair:bitcoin/tether", float(row["px"]), float(row["sz"]), row["side"], int(row["ts"]))
+                    )
                 case "tickers":
                     tickers.append((float(row["last"]), float(row["vol24h"]), float(row["volCcy24h"]), int(row["ts"])))
     found = events_of(told, "ws.okx")
     assert {event.entity for event in found} == {"pair:bitcoin/tether", "asset:bitcoin"}
     assert seq_tops(told, "ws.okx") == {"pair:bitcoin/tether": book.seen}
     assert trades(told, "ws.okx") == sold
-    said = [(e.metrics["last"], e.metrics["volume_base_24h"], e.metrics["volume_quote_24h"], e.event_ms) for e in found if "last" in e.metrics]
+    said = [
+        (e.metrics["last"], e.metrics["volume_base_24h"], e.metrics["volume_quote_24h"], e.event_ms)
+        for e in found
+        if "last" in e.metrics
+    ]
     assert said == tickers
 
 
@@ -292,22 +387,40 @@ def test_kucoin_trades_tickers_and_candles(told: list[replay.Told], recordings: 
     sold, tickers, bars = [], [], []
     for _, message in messages(recordings / "ws" / "kucoin.jsonl"):
         data = message.get("data", {})
-        match message.get("subject", "").split(".candles")[0] + (".candles" if ".candles" in message.get("subject", "") else ""):
+        match message.get("subject", "").split(".candles")[0] + (
+            ".candles" if ".candles" in message.get("subject", "") else ""
+        ):
             case "trade.l3match":
-                sold.append((coinbase_pair(data["symbol"]), float(data["price"]), float(data["size"]), data["side"], int(data["time"]) // 1_000_000))
+                sold.append(
+                    (
+                        coinbase_pair(data["symbol"]),
+                        float(data["price"]),
+                        float(data["size"]),
+                        data["side"],
+                        int(data["time"]) // 1_000_000,
+                    )
+                )
             case "trade.ticker":
                 name = coinbase_pair(message["topic"].split(":")[1])
-                tickers.append((name, float(data["price"]), float(data["bestBid"]), float(data["bestAskSize"]), data["time"]))
+                tickers.append(
+                    (name, float(data["price"]), float(data["bestBid"]), float(data["bestAskSize"]), data["time"])
+                )
             case "trade.candles":
                 name = coinbase_pair(data["symbol"])
                 opened, o, c, h, low, volume = data["candles"][:6]
                 bars.append((name, int(opened) * 1000, float(o), float(c), float(h), float(low), float(volume)))
     found = events_of(told, "ws.kucoin")
     assert trades(told, "ws.kucoin") == sold
-    said = [(e.entity, e.metrics["last"], e.metrics["bid"], e.metrics["ask_size"], e.event_ms) for e in found if "last" in e.metrics]
+    said = [
+        (e.entity, e.metrics["last"], e.metrics["bid"], e.metrics["ask_size"], e.event_ms)
+        for e in found
+        if "last" in e.metrics
+    ]
     assert said == tickers
     names = ("candle_open_1m", "candle_close_1m", "candle_high_1m", "candle_low_1m", "candle_volume_1m")
-    assert [(e.entity, e.event_ms, *(e.metrics[name] for name in names)) for e in found if "candle_open_1m" in e.metrics] == bars
+    assert [
+        (e.entity, e.event_ms, *(e.metrics[name] for name in names)) for e in found if "candle_open_1m" in e.metrics
+    ] == bars
 
 
 def test_kucoin_books(told: list[replay.Told], recordings: Path) -> None:
@@ -350,7 +463,11 @@ def test_bitstamp_books_and_trades(told: list[replay.Told], recordings: Path) ->
         book.settle()
         for _, message in messages(recordings / "ws" / "bitstamp.jsonl"):
             data = message["data"]
-            if message["channel"] == f"diff_order_book_{word}" and message["event"] == "data" and int(data["microtimestamp"]) > newest:
+            if (
+                message["channel"] == f"diff_order_book_{word}"
+                and message["event"] == "data"
+                and int(data["microtimestamp"]) > newest
+            ):
                 for side, key in ((0, "bids"), (1, "asks")):
                     for price, size in data[key]:
                         book.put(side, price, size)
@@ -359,10 +476,20 @@ def test_bitstamp_books_and_trades(told: list[replay.Told], recordings: Path) ->
         if message["event"] == "trade":
             data = message["data"]
             name = bitstamp_pair(message["channel"].removeprefix("live_trades_"))
-            sold.append((name, float(data["price_str"]), float(data["amount_str"]), "sell" if data["type"] else "buy", int(data["microtimestamp"]) // 1000))
+            sold.append(
+                (
+                    name,
+                    float(data["price_str"]),
+                    float(data["amount_str"]),
+                    "sell" if data["type"] else "buy",
+                    int(data["microtimestamp"]) // 1000,
+                )
+            )
     assert trades(told, "ws.bitstamp") == sold
     found = seq_tops(told, "ws.bitstamp")
-    assert {name: seen[-1] for name, seen in found.items()} == {name: book.seen[-1] for name, book in books.items() if name in found}
+    assert {name: seen[-1] for name, seen in found.items()} == {
+        name: book.seen[-1] for name, book in books.items() if name in found
+    }
     assert set(books) - set(found) == {"pair:songbird/euro"}, "the one book in which nothing changed"
 
 
@@ -379,9 +506,9 @@ def test_kraken_rest_answers(told: list[replay.Told], recordings: Path) -> None:
         ("pair:bitcoin/usd", bar[0] * 1000, float(bar[4]), float(bar[6])) for bar in newest
     ]
     sold = snapshot(recordings, "kraken/trades_xbtusd.json")["result"]["XXBTZUSD"]
-    assert [(e.metrics["trade_price"], e.metrics["trade_size"], e.event_ms) for e in events_of(told, "kraken.trades_xbtusd")] == [
-        (float(t[0]), float(t[1]), int(t[2] * 1000 + 0.5)) for t in sold
-    ]
+    assert [
+        (e.metrics["trade_price"], e.metrics["trade_size"], e.event_ms) for e in events_of(told, "kraken.trades_xbtusd")
+    ] == [(float(t[0]), float(t[1]), int(t[2] * 1000 + 0.5)) for t in sold]
 
 
 def test_binance_prices_of_the_whole_market(told: list[replay.Told], recordings: Path) -> None:
@@ -403,15 +530,24 @@ def flat(value: Any) -> Iterator[tuple[str, Any]]:
 
 def test_coingecko_answers(told: list[replay.Told], recordings: Path) -> None:
     prices = snapshot(recordings, "coingecko/simple_price_2021.json")
-    assert {e.entity: e.metrics["price"] for e in events_of(told, "coingecko.simple_price_2021")} == {f"asset:{k}": v["usd"] for k, v in prices.items()}
+    assert {e.entity: e.metrics["price"] for e in events_of(told, "coingecko.simple_price_2021")} == {
+        f"asset:{k}": v["usd"] for k, v in prices.items()
+    }
     coin = dict(flat(snapshot(recordings, "coingecko/coins_bitcoin.json")))
     market = events_of(told, "coingecko.coins_bitcoin")[0]
     for metric, path in {
-        "price": "market_data.current_price.usd", "market_cap": "market_data.market_cap.usd", "volume_24h": "market_data.total_volume.usd",
-        "ath": "market_data.ath.usd", "atl": "market_data.atl.usd", "high_24h": "market_data.high_24h.usd", "low_24h": "market_data.low_24h.usd",
-        "change_7d_pct": "market_data.price_change_percentage_7d_in_currency.usd", "circulating_supply": "market_data.circulating_supply",
-        "change_24h_pct": "market_data.price_change_percentage_24h_in_currency.usd", "max_supply": "market_data.max_supply",
-    }.items():  # fmt: skip
+        "price": "market_data.current_price.usd",
+        "market_cap": "market_data.market_cap.usd",
+        "volume_24h": "market_data.total_volume.usd",
+        "ath": "market_data.ath.usd",
+        "atl": "market_data.atl.usd",
+        "high_24h": "market_data.high_24h.usd",
+        "low_24h": "market_data.low_24h.usd",
+        "change_7d_pct": "market_data.price_change_percentage_7d_in_currency.usd",
+        "circulating_supply": "market_data.circulating_supply",
+        "change_24h_pct": "market_data.price_change_percentage_24h_in_currency.usd",
+        "max_supply": "market_data.max_supply",
+    }.items():
         assert market.metrics[metric] == coin[path], metric
     total = snapshot(recordings, "coingecko/global.json")["data"]
     said = events_of(told, "coingecko.global")[0]
@@ -420,7 +556,16 @@ def test_coingecko_answers(told: list[replay.Told], recordings: Path) -> None:
     defi = snapshot(recordings, "coingecko/global_defi.json")["data"]
     assert events_of(told, "coingecko.global_defi")[0].metrics["defi_market_cap"] == float(defi["defi_market_cap"])
     rates = snapshot(recordings, "coingecko/exchange_rates.json")["rates"]
-    quotes = {"eth": "ethereum", "usd": "usd", "eur": "euro", "ltc": "litecoin", "bch": "bitcoin-cash", "bnb": "binancecoin", "eos": "eos", "xrp": "ripple"}
+    quotes = {
+        "eth": "ethereum",
+        "usd": "usd",
+        "eur": "euro",
+        "ltc": "litecoin",
+        "bch": "bitcoin-cash",
+        "bnb": "binancecoin",
+        "eos": "eos",
+        "xrp": "ripple",
+    }
     for event in events_of(told, "coingecko.exchange_rates"):
         spelled = next((code for code, asset in quotes.items() if asset == event.quote), None)
         if spelled is not None:
