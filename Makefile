@@ -37,6 +37,7 @@ bench: setup ## Side-by-side benchmarks; one of them: make bench ARGS=aggregator
 
 docs: setup ## Write the generated references: schemas/generated, docs/reference.
 	$(PY) -m schemas.generate
+	$(PY) -m services.cli providers schema > schemas/generated/provider.schema.json
 	$(PY) -m schemas.metrics_page
 	$(PY) -m scripts.reference
 

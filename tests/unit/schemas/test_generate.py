@@ -16,7 +16,9 @@ ASYNCAPI = json.loads(DOCUMENTS["asyncapi.json"])
 
 
 def test_the_committed_files_are_what_would_be_generated_now() -> None:
-    committed = {path.name: path.read_text() for path in generate.FOLDER.iterdir()}
+    committed = {
+        path.name: path.read_text() for path in generate.FOLDER.iterdir() if path.name not in generate.ELSEWHERE
+    }
     assert committed == DOCUMENTS, "run: make docs"
 
 
