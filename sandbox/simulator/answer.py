@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from sandbox.simulator.identity import Target, Universe, set_identity
 from sandbox.simulator.inverse import Taken, write_field
-from sandbox.simulator.places import Body, Place, locate
+from sandbox.simulator.places import Body, Place, getter, locate, parse
 from sandbox.simulator.spelling import read_time, time_like
 from sandbox.simulator.truth import Truth
 from schemas import metrics
@@ -28,7 +28,7 @@ from services.collector.map.entities import (
     quote_reader,
 )
 from services.collector.map.fields import Reader, reader
-from services.collector.map.paths import At, Star, getter, parse, top
+from services.collector.map.paths import At, Star, top
 from services.collector.map.rows import Select, selector
 from services.collector.map.values import Bad
 from services.collector.registry.mapping import Emit, FieldRule, TimeRule, Zip
@@ -343,7 +343,7 @@ def _outer_key(at: At) -> Any:
 
 def _event_of(rule: TimeRule, row: Any, at: At) -> int | None:
     for path in [rule.path] if isinstance(rule.path, str) else rule.path:
-        value = getter(parse(path))(row, at)
+        value = getter(path)(row, at)
         if value not in (None, ""):
             return read_time(value, rule.unit, rule.format, rule.zone_h, rule.add_s)
     return None

@@ -12,10 +12,10 @@ from typing import Any, Literal, NamedTuple
 from sandbox.simulator.answer import LAG_MS
 from sandbox.simulator.identity import Target, Universe, set_identity
 from sandbox.simulator.market import draw
-from sandbox.simulator.places import Body, Place, locate
+from sandbox.simulator.places import Body, Place, locate, parse
 from sandbox.simulator.spelling import number_like, time_like
 from sandbox.simulator.truth import Truth
-from services.collector.map.paths import At, parse, top
+from services.collector.map.paths import At, top
 from services.collector.map.rows import selector
 from services.collector.registry.mapping import Emit
 from services.collector.registry.model import Book, Provider

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from sandbox.simulator.market import load
-from sandbox.simulator.places import Body, locate
+from sandbox.simulator.places import Body, getter, locate
 from schemas.venues import Coin
 from services.collector.map.identity import Identity
-from services.collector.map.paths import At, getter, parse
+from services.collector.map.paths import At
+from services.collector.map.symbols import Symbols
 from services.collector.registry.mapping import Emit, EntityRule
 from services.collector.registry.model import Param, Provider
 
@@ -26,10 +27,19 @@ class Target(NamedTuple):
     quote: str | None
 
 
-class Universe(NamedTuple):
+class Universe:
     """The names of the world."""
 
-    identity: Identity
+    def __init__(self, identity: Identity) -> None:
+        self.identity = identity
+        self._symbols: dict[tuple[str, str], Symbols] = {}
+
+    def symbols(self, provider: Provider, style: str) -> Symbols:
+        """Reader and writer of a provider's symbols, made once for each style."""
+        key = (provider.id, style)
+        if key not in self._symbols:
+            self._symbols[key] = self.identity.symbols_of(provider, style)
+        return self._symbols[key]
 
     def targets(self, kind: str, quotes: list[str]) -> list[Target]:
         """What a list shows when nobody asks for anything: the first assets, in the quotes of its example."""
@@ -61,7 +71,7 @@ class Universe(NamedTuple):
         if rule.contract is not None:
             row = identity.assets.get(target.base)
             return None if row is None or rule.chain_is is None else row.contracts.get(rule.chain_is)
-        symbols = identity.symbols_of(provider, rule.style)
+        symbols = self.symbols(provider, rule.style)
         if target.quote is None:
             return symbols.spell_asset(target.base)
         spelled = symbols.spell(target.base, target.quote)
@@ -71,7 +81,7 @@ class Universe(NamedTuple):
         return spelled if read is not None and read == (*target, 1.0) else None
 
     def _symbol(self, provider: Provider, style: str, asset: str) -> str | None:
-        symbols = self.identity.symbols_of(provider, style)
+        symbols = self.symbols(provider, style)
         spelled = symbols.spell_asset(asset)
         return spelled if spelled is not None and _is(symbols.coin(spelled), asset) else None
 
@@ -87,7 +97,7 @@ def targets_of(
     for name, param in params.items():
         if not isinstance(param, Param) or name not in values:
             continue
-        symbols = identity.symbols_of(provider, param.style)
+        symbols = universe.symbols(provider, param.style)
         for value in values[name]:
             match param.stands_for:
                 case "asset":
@@ -120,10 +130,10 @@ def set_identity(
     path = rule.id or rule.contract or rule.symbol
     if path is None:
         return
-    example = getter(parse(path))(row, at)
+    example = getter(path)(row, at)
     whole = target
     if rule.kind == "asset" and rule.symbol is not None and target.quote is None and isinstance(example, str):
-        sides = universe.identity.symbols_of(provider, rule.style).pair(example)
+        sides = universe.symbols(provider, rule.style).pair(example)
         whole = Target(target.base, sides.quote) if sides is not None else target
     _put(path, universe.spell(provider, rule, whole), row, at, emit, body)
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from sandbox.simulator.places import Body, Place, locate
+from sandbox.simulator.places import Body, Place, getter, locate, parse
 from sandbox.simulator.spelling import number_like, time_like
 from schemas.events import Value
 from schemas.metrics import Spec
 from services.collector.map import units
-from services.collector.map.paths import At, getter, parse
+from services.collector.map.paths import At
 from services.collector.map.rows import each
 from services.collector.map.values import Bad, integer, number
 from services.collector.registry.mapping import Emit, FieldRule
@@ -94,7 +94,7 @@ def _first(rule: FieldRule, row: Any, at: At, emit: Emit, body: Body) -> Place |
     """The place of the first path that has a value."""
     paths = [rule.path] if isinstance(rule.path, str) else list(rule.path or ["."])
     for path in paths:
-        if parse(path).is_wild or getter(parse(path))(row, at) in (None, ""):
+        if parse(path).is_wild or getter(path)(row, at) in (None, ""):
             continue
         place = locate(path, row, at, emit, body)
         if place is not None and place.read() not in (*rule.nulls, None, ""):
@@ -115,10 +115,10 @@ def _raw(rule: FieldRule, spec: Spec, value: Value, example: Any, row: Any, at: 
         return time_like(int(value), example, rule.time)
 
     def operand(word: str | float) -> float | None:
-        read = number(getter(parse(word))(row, at)) if isinstance(word, str) else float(word)
+        read = number(getter(word)(row, at)) if isinstance(word, str) else float(word)
         return read if isinstance(read, float) and read != 0 else None
 
-    before = _before(rule, spec, float(value), operand, lambda path: integer(getter(parse(path))(row, at)))
+    before = _before(rule, spec, float(value), operand, lambda path: integer(getter(path)(row, at)))
     if before is None:
         return None
     whole = (

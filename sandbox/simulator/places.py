@@ -2,10 +2,24 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any, NamedTuple
 
-from services.collector.map.paths import At, Path, Star, parse
+from services.collector.map import paths
+from services.collector.map.paths import At, Getter, Path, Star
 from services.collector.registry.mapping import Emit, Zip
+
+
+@cache
+def parse(text: str) -> Path:
+    """A path, read once for each spelling; definitions have some thousands."""
+    return paths.parse(text)
+
+
+@cache
+def getter(text: str) -> Getter:
+    """The mapping's getter of a path."""
+    return paths.getter(parse(text))
 
 
 class Place(NamedTuple):

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sandbox.simulator.answer import Writer
 from sandbox.simulator.books import BookWriter
+from sandbox.simulator.places import getter, parse
 from services.collector.map.messages import Bindings, StreamMapper, compile_stream
-from services.collector.map.paths import getter, parse, top
+from services.collector.map.paths import top
 from services.collector.registry.mapping import Condition
 from services.collector.registry.model import Channel, Message, Provider, Stream
 
@@ -57,6 +58,7 @@ class Script:
         self.acks: list[Any] = []
         self.binds: list[tuple[str, Any]] = []
         self.pongs: list[Any] = []
+        self._of_channel: dict[str, list[Shown]] = {}
         self.writers: dict[str, Writer] = {}
         self.books: dict[str, BookWriter] = {}
         for message, definition in self.stream.messages.items():
@@ -90,7 +92,7 @@ class Script:
     def _bound(self, data: Any, bindings: Bindings) -> dict[str, str]:
         if self.stream.bound_by is None:
             return {}
-        number = getter(parse(self.stream.bound_by))(data, top(data))
+        number = getter(self.stream.bound_by)(data, top(data))
         return bindings.get(str(number), {})
 
     def bind_like(self, asked: Any) -> tuple[str, Any] | None:
@@ -103,6 +105,11 @@ class Script:
 
     def of_channel(self, name: str, channel: Channel) -> list[Shown]:
         """Examples that answer a subscription to this channel: one of each message, whole books apart."""
+        if name not in self._of_channel:
+            self._of_channel[name] = self._find(name, channel)
+        return self._of_channel[name]
+
+    def _find(self, name: str, channel: Channel) -> list[Shown]:
         topics = _topics_in(name) or _topics_in(json.dumps(channel.subscribe))
         chosen = [one for one in self.shown if one.topic in topics] or self.shown
         kept: dict[tuple[str, bool], Shown] = {}

@@ -13,11 +13,11 @@ from sandbox.simulator.identity import Universe, targets_of
 from sandbox.simulator.market import Market
 from sandbox.simulator.matching import Asked, asked
 from sandbox.simulator.moods import Behaviour, Moods
+from sandbox.simulator.places import parse
 from sandbox.simulator.script import Script
 from sandbox.simulator.truth import Truth
 from services.collector.admit.dialects import DIALECTS
 from services.collector.map.identity import load as load_identity
-from services.collector.map.paths import parse
 from services.collector.registry.load import Registry
 from services.collector.registry.model import Endpoint, Param, Provider
 

@@ -16,18 +16,17 @@ from msgspec import Struct
 from sandbox.simulator.answer import LAG_MS, Mood, Note
 from sandbox.simulator.books import Turn
 from sandbox.simulator.identity import Target, targets_of
-from sandbox.simulator.market import draw
+from sandbox.simulator.market import chance
 from sandbox.simulator.matching import message_values
-from sandbox.simulator.places import Body, Place
+from sandbox.simulator.places import Body, Place, parse
 from sandbox.simulator.script import TICK_MS, Script, Shown, plain, satisfying, wants_id
-from services.collector.map.paths import parse
 from services.collector.registry.model import Message, Param, Stream
 
 if TYPE_CHECKING:
     from sandbox.simulator.simulator import Simulator
 
-ACTIVITY = 0.3
-"""A market speaks in a tick when its draw is above this: six of ten are silent."""
+ACTIVITY = ((3, 0.6), (10, 0.25), (1_000_000, 0.06))
+"""Assets up to this rank speak in this share of the ticks; a whole sandbox then says some hundred things in a second."""
 _HOLE = re.compile(r"\{([A-Za-z0-9_]+)\}")
 
 
@@ -119,6 +118,8 @@ class Socket:
         named = any(isinstance(param, Param) for param in script.stream.channels[subscription.channel].params.values())
         if definition.book is not None:
             for target in subscription.targets:
+                if subscription.told.get(target) is not None and not self._speaks(script, shown, target, now_ms):
+                    continue
                 message = self._book(script, subscription, shown, definition, target, now_ms)
                 if message is not None:
                     yield message
@@ -130,7 +131,9 @@ class Socket:
 
     def _speaks(self, script: Script, shown: Shown, target: Target, now_ms: int) -> bool:
         """Whether a market says something in this tick."""
-        return draw(script.provider.id, shown.name, *map(str, target), now_ms // TICK_MS) > ACTIVITY
+        rank = self._simulator.market.ranks.get(target.base, ACTIVITY[-1][0])
+        share = next(share for up_to, share in ACTIVITY if rank <= up_to)
+        return chance(f"{script.provider.id} {shown.name} {target.base}/{target.quote} {now_ms // TICK_MS}") < share
 
     def _told(
         self,
