@@ -22,6 +22,7 @@ const digits = (text) => {
   const places = Math.abs(value) >= 1000 ? 2 : Math.abs(value) >= 1 ? 4 : 8;
   return value.toLocaleString("en-US", { minimumFractionDigits: Math.min(2, places), maximumFractionDigits: places });
 };
+const rough = (text) => Number(text).toLocaleString("en-US", { maximumSignificantDigits: 3 });
 const cell = (tr, className) => { const td = document.createElement("td"); if (className) td.className = className; tr.append(td); return td; };
 
 function rowOf(record) {
@@ -33,7 +34,7 @@ function rowOf(record) {
   tr.addEventListener("click", () => select(record.asset_id));
   tr.addEventListener("keydown", (event) => { if (event.key === "Enter") select(record.asset_id); });
   const cells = {};
-  for (const [name, className] of [["asset"], ["price", "n"], ["band", "n"], ["confidence"], ["spread", "n"], ["sources", "n"], ["change", "n"], ["age", "n age"], ["origin"]]) cells[name] = cell(tr, className);
+  for (const [name, className] of [["asset"], ["price", "n"], ["band", "n wide"], ["confidence"], ["spread", "n wide"], ["sources", "n wide"], ["change", "n wide"], ["age", "n age"], ["origin", "wide"]]) cells[name] = cell(tr, className);
   cells.asset.textContent = record.name ?? record.asset_id;
   const symbol = document.createElement("span");
   symbol.className = "sym";
@@ -72,7 +73,7 @@ function paint() {
     }
     row.price = record.price;
     cells.price.textContent = digits(record.price);
-    cells.band.textContent = record.conf === null ? "–" : `± ${digits(record.conf)}`;
+    cells.band.textContent = record.conf === null ? "–" : `± ${rough(record.conf)}`;
     row.meter.value = record.confidence ?? 0;
     row.words.textContent = record.confidence === null ? "–" : record.confidence.toFixed(3);
     cells.spread.textContent = record.spread === null ? "–" : `${(record.spread * 1e4).toFixed(1)} bps`;
@@ -189,6 +190,7 @@ async function showSources() {
     cell(tr, "n").textContent = source.deviation_bps === null ? "–" : source.deviation_bps.toFixed(1);
     cell(tr, "n").textContent = source.weight.toFixed(2);
     cell(tr, "n").textContent = ageText(source.age_ms);
+    tr.className = source.used ? "" : "unused";
     const used = cell(tr, source.used ? "" : "no");
     used.textContent = source.used ? "yes" : `no: ${source.why_excluded}`;
     return tr;
