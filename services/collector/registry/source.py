@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from pathlib import Path
+from types import GenericAlias
 from typing import Any, Literal, NamedTuple
 
 import msgspec
@@ -197,7 +198,7 @@ def _as_type(kind: Any) -> Any:
     if isinstance(kind, inspect.LiteralType):
         return getattr(Literal, "__getitem__")(kind.values)  # noqa: B009 - a subscript would be read as a type
     if isinstance(kind, inspect.VarTupleType):
-        return tuple[_as_type(kind.item_type), ...]
+        return GenericAlias(tuple, (_as_type(kind.item_type), ...))
     if isinstance(kind, inspect.StructType):
         return kind.cls
     if isinstance(kind, inspect.DictType):
