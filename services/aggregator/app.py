@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import logging
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterable
 from contextlib import AsyncExitStack
@@ -29,6 +31,12 @@ STALE_FETCH_S = 30.0
 VALUED = ("fiat", "stablecoin", "commodity", "coin", "token", "wrapped", "bridged")
 """Kinds of quote assets: each is valued in the kinds before it, so that no rate depends on itself."""
 
+SCHEME = "batch"
+"""Broker URLs of this scheme select the batch transport (entry-point group `faust.transports`)."""
+
+COLLECT = (50_000, 20, 50)
+"""Collector thresholds: the state is large, lives long and has no cycles, so looking through it often is waste."""
+
 log = logging.getLogger(__name__)
 
 
@@ -45,19 +53,50 @@ def quotes() -> tuple[str, ...]:
     return tuple(asset.id for asset in sorted(found, key=lambda asset: (asset.id != TARGET, VALUED.index(asset.kind))))
 
 
-def build(settings: AggregatorSettings, names: Iterable[str]) -> Any:
-    """The Faust app of these categories; settings of FAUST's own that matter are all here."""
+def faust_app(settings: AggregatorSettings, scheme: str, base: Any = None) -> Any:
+    """A Faust app with all settings of FAUST's own that matter; `base` is the class of the app."""
     import faust
 
-    from services.aggregator.driver import batch, stock
+    return (base or faust.App)(
+        settings.group,
+        broker=f"{scheme}://{settings.kafka.replace(',', ';')}",
+        broker_client_id=settings.instance_name(),
+        topic_allow_declare=False,
+        topic_disable_leader=True,
+        web_enabled=False,
+        table_standby_replicas=0,
+        stream_recovery_delay=0,
+        worker_redirect_stdouts=False,
+        consumer_auto_offset_reset="earliest",
+        broker_session_timeout=settings.session_s,
+        broker_heartbeat_interval=settings.heartbeat_s,
+        broker_rebalance_timeout=max(20.0, 2 * settings.session_s),
+        broker_request_timeout=max(30.0, settings.session_s),
+        broker_commit_interval=1.0,
+        broker_max_poll_records=settings.max_poll_records,
+        stream_buffer_maxsize=16 if scheme == SCHEME else 4096,
+        producer_linger=0.005,
+        producer_request_timeout=10,
+        datadir=f"{tempfile.gettempdir()}/parallax-faust-{settings.instance_name()}",
+    )
+
+
+def bytes_topic(app: Any, name: str) -> Any:
+    """A topic whose keys and values Faust leaves untouched."""
+    return app.topic(name, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")
+
+
+def build(settings: AggregatorSettings, names: Iterable[str]) -> Any:
+    """The Faust app of these categories, with the host of its partitions as `owner`."""
+    import faust
+
+    from services.aggregator.driver import batch, stock, writer
     from services.aggregator.driver.host import Host
 
-    scheme = batch.SCHEME if settings.driver == "batch" else "kafka"
     measured = measures.Metrics.build(ROWS)
     for category in names:
         for reason in REASONS:
             measured.inc("raw_aside_total", 0, category=category, reason=reason)
-
     host = Host(settings, rules_of(names, settings), measured)
 
     class Aggregator(faust.App):  # type: ignore[misc]
@@ -71,8 +110,6 @@ def build(settings: AggregatorSettings, names: Iterable[str]) -> Any:
             await super().on_start()
             host.failed = self.loop.create_future()
             self.opened = AsyncExitStack()
-            from services.aggregator.driver import writer
-
             producer = await self.opened.enter_async_context(kafka.producer(settings, **writer.OPTIONS))
             host.writer = writer.Writer(producer, host.membership.allowed, measured)
             await self.opened.enter_async_context(
@@ -93,31 +130,10 @@ def build(settings: AggregatorSettings, names: Iterable[str]) -> Any:
             await super().on_shutdown()
             await self.opened.aclose()
 
-    app = Aggregator(
-        settings.group,
-        broker=f"{scheme}://{settings.kafka.replace(',', ';')}",
-        broker_client_id=settings.instance_name(),
-        topic_allow_declare=False,
-        topic_disable_leader=True,
-        web_enabled=False,
-        table_standby_replicas=0,
-        stream_recovery_delay=0,
-        worker_redirect_stdouts=False,
-        consumer_auto_offset_reset="earliest",
-        broker_session_timeout=settings.session_s,
-        broker_heartbeat_interval=settings.heartbeat_s,
-        broker_rebalance_timeout=max(20.0, 2 * settings.session_s),
-        broker_request_timeout=max(30.0, settings.session_s),
-        broker_commit_interval=1.0,
-        broker_max_poll_records=settings.max_poll_records,
-        stream_buffer_maxsize=16 if settings.driver == "batch" else 4096,
-        producer_linger=0.005,
-        producer_request_timeout=10,
-        datadir=f"/tmp/parallax-faust-{settings.instance_name()}",  # noqa: S108 - Faust insists on a folder; nothing of ours is in it
-    )
+    app = faust_app(settings, SCHEME if settings.driver == "batch" else "kafka", Aggregator)
     intake = stock.intake if settings.driver == "stock" else batch.intake
     for category in names:
-        _agent(app, category, topics.name(f"raw.{category}", settings.topic_prefix), intake)
+        _agent(app, category, bytes_topic(app, topics.name(f"raw.{category}", settings.topic_prefix)), intake)
 
     @app.on_partitions_revoked.connect  # type: ignore[untyped-decorator]
     async def _revoked(sender: Any, revoked: set[Any], **_: Any) -> None:
@@ -137,9 +153,7 @@ def build(settings: AggregatorSettings, names: Iterable[str]) -> Any:
     return app
 
 
-def _agent(app: Any, category: str, topic: str, intake: Callable[..., Any]) -> None:
-    source = app.topic(topic, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")
-
+def _agent(app: Any, category: str, source: Any, intake: Callable[..., Any]) -> None:
     @app.agent(source, name=f"fold-{category}")  # type: ignore[untyped-decorator]
     async def fold(stream: Any) -> None:
         """Hand every batch of the category to its partition; nothing in it raises, so nothing is skipped."""
@@ -178,18 +192,26 @@ def main(argv: list[str]) -> int:
         sys.stderr.write(f"parallax aggregator: --category: expected some of {', '.join(known)}, got {', '.join(wrong) or 'none'}\n")
         return 2
     settings = settings_of.read(AggregatorSettings)
-    logs.configure(settings, "aggregator")
-    return run(settings, names)
+    prepare(settings)
+    return work(build(settings, tuple(names)))
 
 
-def run(settings: AggregatorSettings, names: Iterable[str]) -> int:
-    """Run the worker until SIGTERM or SIGINT; 0 when everything was made durable, 1 when it crashed."""
+def prepare(settings: AggregatorSettings) -> None:
+    """Make the process ours: log, event loop, garbage collector, compiled kernels. Before Faust is imported."""
     import uvloop
 
+    from services.aggregator.fusion import Fuser
+
+    logs.configure(settings, "aggregator")
     asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
+    Fuser.warm()
+    gc.set_threshold(*COLLECT)
+
+
+def work(app: Any) -> int:
+    """Run a worker until SIGTERM or SIGINT; 0 when everything was made durable, 1 when it crashed."""
     import faust
 
-    app = build(settings, tuple(names))
     worker = faust.Worker(app, loglevel="INFO", redirect_stdouts=False, override_logging=False, quiet=True)
     worker.spinner = None  # it writes cursor escapes to stdout
     try:

@@ -19,8 +19,6 @@ from faust.types import TP, ConsumerMessage
 
 from services.aggregator.driver.ports import Owner
 
-SCHEME = "batch"
-
 BUSY_PER_S = 500.0
 """From this many records a second on, fetches are spaced, because small batches cost forty times as much per record."""
 FULL_RECORDS = 500

@@ -323,7 +323,7 @@ class Host:
         """Write the mark when everything up to the cut is durable; False while something is still under way."""
         cut = partition.cut
         assert cut is not None
-        if cut.pending or cut.out or partition.taken < cut.queued or partition.candles.taken < cut.queued_candles:
+        if not partition.cut_is_out():
             return False
         if held.asides_sent < cut.asides:
             if finish:

@@ -253,6 +253,12 @@ class Partition:
         cut.written += len(out)
         return out
 
+    def cut_is_out(self) -> bool:
+        """Whether all entities of the cut are saved, and all fused records and bars up to it taken."""
+        cut = self.cut
+        assert cut is not None
+        return not cut.pending and not cut.out and self.taken >= cut.queued and self.candles.taken >= cut.queued_candles
+
     def close_cut(self) -> list[Output]:
         """What belongs to the whole partition, the mark last; to be written when everything up to the cut is out."""
         assert self.cut is not None
