@@ -24,9 +24,9 @@ from services.common.settings import CommonSettings, read, variable
 
 PORT = 7860
 LOOPBACK = "127.0.0.1"
-STOP_S = 25.0
+STOP_S = 28.0
 """Budget of the whole stop; whoever stops us usually kills after 30 s."""
-STOP_MARGIN_S = 2.0
+STOP_MARGIN_S = 3.0
 """A service is told to be done this long before it would be killed."""
 FIRST_RECORD_S = 120.0
 FIRST_RECORD_POLL_S = 0.25
@@ -45,7 +45,7 @@ class Service(NamedTuple):
 GATEWAY = Service("gateway", ("gateway",), port=variable("port"))
 AGGREGATOR = Service("aggregator", ("aggregator",))
 SIMULATOR = Service("simulator", ("simulator",), port="--port", stop_s=3.0)
-COLLECTOR = Service("collector", ("collector", "--category", "all"))
+COLLECTOR = Service("collector", ("collector", "--category", "all"), stop_s=15.0)
 HEALTH = Service("health", ("health",))
 
 SMALL_MACHINE = {

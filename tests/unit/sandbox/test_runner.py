@@ -45,7 +45,7 @@ def test_the_gateway_gets_its_port_by_variable_and_the_simulator_by_option() -> 
             "PARALLAX_KAFKA": "k:1",
             "PARALLAX_INSTANCE": "gateway",
             "PARALLAX_OPS_PORT": "11",
-            "PARALLAX_STOP_S": "8.0",
+            "PARALLAX_STOP_S": "7.0",
             "PARALLAX_PORT": "7860",
         },
     )
