@@ -12,8 +12,8 @@ esac
 
 say() { echo "setup: $*" >&2; }
 
-fresh() { # whether the pins in use are the pins of the stamp
-  [ -x .venv/bin/python ] && [ -f ".venv/.$1" ] && cmp -s ".venv/.$1" "$2"
+fresh() { # whether what was installed for this kind is what is wanted now
+  [ -x .venv/bin/python ] && [ -f ".venv/.$1" ] && cat "$2" pyproject.toml | cmp -s - ".venv/.$1"
 }
 if fresh "$kind" "$pins" || { [ "$kind" = run ] && fresh dev requirements-dev.txt; }; then exit 0; fi
 
@@ -67,5 +67,5 @@ fi
 say "3/3 the command parallax"
 .venv/bin/python -m pip install --disable-pip-version-check --no-input --quiet --no-deps --no-build-isolation --editable . \
   >>.venv/setup.log 2>&1 || { tail -n 15 .venv/setup.log >&2; exit 1; }
-cp "$pins" ".venv/.$kind"
+cat "$pins" pyproject.toml >".venv/.$kind"
 say "ready: .venv/bin/parallax --help"

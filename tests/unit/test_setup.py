@@ -19,7 +19,7 @@ def clone(tmp_path: Path) -> Path:
     """The files that setup needs, in a folder of their own."""
     folder = tmp_path / "clone"
     (folder / "scripts").mkdir(parents=True)
-    for name in ("scripts/setup.sh", "requirements.txt", "requirements-dev.txt"):
+    for name in ("scripts/setup.sh", "pyproject.toml", "requirements.txt", "requirements-dev.txt"):
         shutil.copy(ROOT / name, folder / name)
     return folder
 
@@ -30,6 +30,11 @@ def setup(clone: Path, *arguments: str, path: str | None = None, **environ: str)
     settings = {"PATH": path or os.environ["PATH"], **environ}
     command = [shell, str(clone / "scripts" / "setup.sh"), *arguments]
     return subprocess.run(command, env=settings, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=60)
+
+
+def stamp(clone: Path, kind: str, pins: str) -> None:
+    """Leave the mark of a finished setup."""
+    (clone / ".venv" / f".{kind}").write_text((clone / pins).read_text() + (clone / "pyproject.toml").read_text())
 
 
 def test_without_python_it_says_which_one_and_how_to_get_it(clone: Path, tmp_path: Path) -> None:
@@ -64,9 +69,25 @@ def test_nothing_happens_when_the_pins_are_installed_already(clone: Path, kind: 
     python.parent.mkdir(parents=True)
     python.write_text("#!/bin/sh\nexit 99\n")
     python.chmod(0o755)
-    shutil.copy(clone / pins, clone / ".venv" / f".{kind}")
+    stamp(clone, kind, pins)
     done = setup(clone, kind)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+@pytest.mark.parametrize("name", ["requirements.txt", "pyproject.toml"])
+def test_a_change_of_pins_or_of_the_project_installs_again(clone: Path, name: str) -> None:
+    python = clone / ".venv" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.write_text("#!/bin/sh\nexit 99\n")
+    python.chmod(0o755)
+    stamp(clone, "run", "requirements.txt")
+    with (clone / name).open("a") as file:
+        file.write("# changed\n")
+    done = setup(clone, "run")
+    assert done.returncode == 1
+    assert (
+        done.stderr.splitlines()[-1] == "setup: the packages could not be installed; the whole log is .venv/setup.log"
+    )
 
 
 def test_what_tests_need_is_enough_to_run(clone: Path) -> None:
@@ -74,7 +95,7 @@ def test_what_tests_need_is_enough_to_run(clone: Path) -> None:
     python.parent.mkdir(parents=True)
     python.write_text("#!/bin/sh\nexit 99\n")
     python.chmod(0o755)
-    shutil.copy(clone / "requirements-dev.txt", clone / ".venv" / ".dev")
+    stamp(clone, "dev", "requirements-dev.txt")
     assert setup(clone, "run").returncode == 0
 
 
