@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from itertools import product
 from typing import Final
 
@@ -16,6 +16,8 @@ PAIRED: Final = 20
 """So many of the first assets are asked for as pairs by default; others join by demand."""
 QUOTES: Final = ("tether", "usd", "usd-coin", "euro")
 """Quote sides that venues list most; what a venue does not list is learnt and left out (listing.py)."""
+Say = Callable[[str, str], str | None]
+"""(kind, name) of an entity -> the provider's spelling."""
 SINGLES_MAX: Final = 60
 """Requests that one endpoint without batches may need per round: more would only fill the queue of its budget."""
 
@@ -75,7 +77,9 @@ def subscriptions(
         name: listing.known(provider.id, values, now_ms)
         for name, values in spell(provider, channel.params, wanted, identity).items()
     }
-    fixed: dict[str, tuple[str, ...]] = {name: (str(value),) for name, value in channel.params.items() if not isinstance(value, Param)}
+    fixed: dict[str, tuple[str, ...]] = {
+        name: (str(value),) for name, value in channel.params.items() if not isinstance(value, Param)
+    }
     fixed |= {
         name: (str(value.default),)
         for name, value in channel.params.items()
@@ -142,7 +146,8 @@ def _pages(pages: Pages | None) -> list[dict[str, str]]:
 def _values(provider: Provider, param: Param, wanted: Collection[str], identity: Identity) -> tuple[str, ...]:
     if param.values:
         return tuple(str(value).lower() if isinstance(value, bool) else str(value) for value in param.values)
-    spelled = (_SPELL[param.stands_for](provider, param, entity, identity) for entity in sorted(wanted))
+    say = _SPELL[param.stands_for](provider, param, identity)
+    spelled = (say(*_parts(entity)) for entity in sorted(wanted))
     found = tuple(dict.fromkeys(value for value in spelled if value is not None))
     match param.case:
         case "lower":
@@ -153,39 +158,46 @@ def _values(provider: Provider, param: Param, wanted: Collection[str], identity:
             return found
 
 
-def _asset(provider: Provider, param: Param, entity: str, identity: Identity) -> str | None:
+def _parts(entity: str) -> tuple[str, str]:
     kind, _, name = entity.partition(":")
-    return identity.id_of(provider.ids or provider.id, name) if kind == "asset" else None
+    return kind, name
 
 
-def _pair(provider: Provider, param: Param, entity: str, identity: Identity) -> str | None:
-    kind, _, name = entity.partition(":")
-    if kind not in ("pair", "perp"):
-        return None
-    base, _, quote = name.partition("/")
-    return identity.symbols_of(provider, param.style).spell(base, quote)
+def _asset(provider: Provider, param: Param, identity: Identity) -> Say:
+    table = provider.ids or provider.id
+    return lambda kind, name: identity.id_of(table, name) if kind == "asset" else None
 
 
-def _base(provider: Provider, param: Param, entity: str, identity: Identity) -> str | None:
-    kind, _, name = entity.partition(":")
-    if kind not in ("asset", "pair", "perp"):
-        return None
-    return identity.symbols_of(provider, param.style).spell_asset(name.partition("/")[0])
+def _pair(provider: Provider, param: Param, identity: Identity) -> Say:
+    symbols = identity.symbols_of(provider, param.style)
+
+    def say(kind: str, name: str) -> str | None:
+        if kind not in ("pair", "perp"):
+            return None
+        base, _, quote = name.partition("/")
+        return symbols.spell(base, quote)
+
+    return say
 
 
-def _chain(provider: Provider, param: Param, entity: str, identity: Identity) -> str | None:
-    kind, _, name = entity.partition(":")
-    return identity.chain_name(provider, name) if kind == "chain" else None
+def _base(provider: Provider, param: Param, identity: Identity) -> Say:
+    symbols = identity.symbols_of(provider, param.style)
+    sided = ("asset", "pair", "perp")
+    return lambda kind, name: symbols.spell_asset(name.partition("/")[0]) if kind in sided else None
 
 
-def _contract(provider: Provider, param: Param, entity: str, identity: Identity) -> str | None:
-    kind, _, rest = entity.partition(":")
-    chain, _, contract = rest.partition(":")
-    return (
-        contract
-        if kind in ("token", "address") and (not provider.chains or chain in provider.chains.values())
-        else None
-    )
+def _chain(provider: Provider, param: Param, identity: Identity) -> Say:
+    return lambda kind, name: identity.chain_name(provider, name) if kind == "chain" else None
+
+
+def _contract(provider: Provider, param: Param, identity: Identity) -> Say:
+    chains = frozenset(provider.chains.values())
+
+    def say(kind: str, name: str) -> str | None:
+        chain, _, contract = name.partition(":")
+        return contract if kind in ("token", "address") and (not chains or chain in chains) else None
+
+    return say
 
 
 _SPELL = {
@@ -197,4 +209,4 @@ _SPELL = {
     "token": _contract,
     "address": _contract,
 }
-"""What a parameter stands for -> how an entity is spelled for it; what is not here is asked with `values` only, or on demand."""
+"""What a parameter stands for -> who spells entities for it; what is not here is asked with `values` only, or on demand."""

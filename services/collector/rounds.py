@@ -25,8 +25,12 @@ from services.common.metrics import Metrics
 
 TICK_S: Final = 30.0
 """How often interests are looked through, when nothing else happens."""
+REPLAN_MS: Final = 1_000
+"""The timetable is made anew at most this often: what is learnt of listings comes in many small steps."""
 COMMAND_S: Final = 20.0
 """Longest time for a fetch on demand."""
+JOB_MS: Final = 60_000
+"""A job that found no turn for so long is skipped, and says why, even when it is due again only tomorrow."""
 INTEREST_MS: Final = 600_000
 """How long an entity that was asked for stays polled, when the command does not say."""
 
@@ -64,6 +68,7 @@ class Rounds:
         self._owns: Owns = lambda category, shard: True
         self._wake = asyncio.Event()
         self._stale = True
+        self._planned_ms = 0
         self._closed = False
         self.relisted: Callable[[], None] = lambda: None
         """Called when a provider was found not to list something that was wanted."""
@@ -90,7 +95,8 @@ class Rounds:
         async with asyncio.TaskGroup() as group:
             while not self._closed:
                 now_ms = _now_ms()
-                if self._interests.expire(now_ms) or self._stale:
+                self._stale = self._interests.expire(now_ms) or self._stale
+                if self._stale and now_ms - self._planned_ms >= REPLAN_MS:
                     self._plan(now_ms)
                 for found in self._schedule.due(now_ms):
                     if isinstance(found, Due):
@@ -139,7 +145,7 @@ class Rounds:
         )
 
     def _plan(self, now_ms: int) -> None:
-        self._stale = False
+        self._stale, self._planned_ms = False, now_ms
         wanted = self._interests.wanted()
         jobs = [
             job
@@ -180,7 +186,7 @@ class Rounds:
         job = due.job
         line = self._lines.of(job)
         batch = line.endpoint.batch
-        deadline_ms = due.due_ms + job.period_ms
+        deadline_ms = due.due_ms + min(job.period_ms, JOB_MS)
         values: dict[str, str | tuple[str, ...]] = dict(job.params)
         if batch is not None and job.batch:
             values[batch.param] = job.batch
@@ -295,7 +301,8 @@ class Rounds:
 
     async def _sleep(self) -> None:
         next_ms = self._schedule.next_ms()
-        wait_s = TICK_S if next_ms is None else min(TICK_S, max(0.0, (next_ms - _now_ms()) / 1000))
+        longest_s = REPLAN_MS / 1000 if self._stale else TICK_S
+        wait_s = longest_s if next_ms is None else min(longest_s, max(0.0, (next_ms - _now_ms()) / 1000))
         try:
             async with asyncio.timeout(wait_s):
                 await self._wake.wait()

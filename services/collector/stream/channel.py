@@ -158,17 +158,19 @@ class Channel:
         except (Ended, WebSocketException, OSError) as error:
             return why(error)
         finally:
-            self._metrics.set("sockets_open", 0, provider=self._provider.id)
             await self._drop_resyncs()
         raise AssertionError("a socket ends by an exception")
 
     async def _serve(self, ws: ClientConnection) -> None:
-        self._metrics.set("sockets_open", 1, provider=self._provider.id)
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._subscribe(ws), name="subscribe")
-            group.create_task(self._beat(ws), name="heartbeat")
-            group.create_task(self._watch(), name="watch")
-            group.create_task(self._listen(ws), name="listen")
+        self._metrics.inc("sockets_open", 1, provider=self._provider.id)
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._subscribe(ws), name="subscribe")
+                group.create_task(self._beat(ws), name="heartbeat")
+                group.create_task(self._watch(), name="watch")
+                group.create_task(self._listen(ws), name="listen")
+        finally:
+            self._metrics.inc("sockets_open", -1, provider=self._provider.id)
 
     async def _subscribe(self, ws: ClientConnection) -> None:
         texts = dialects.subscribe(self._stream, self._socket, _now_ms(), self._singly)

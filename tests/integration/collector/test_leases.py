@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import pytest
 
 from schemas import topics
 from schemas.events import Command
@@ -20,6 +21,8 @@ from tests.fixtures import loopback, venue
 from tests.fixtures.collecting import collecting, followed, settings
 from tests.fixtures.loopback import always
 from tests.fixtures.until import until
+
+pytestmark = pytest.mark.topics("raw.*", "ops.*", "archive", "dlq", "commands.*")
 
 SESSION_MS = 2_000
 

@@ -17,6 +17,8 @@ from services.common.errors import MachineError
 from services.common.lifecycle import Deadline
 from services.common.settings import CommonSettings
 
+pytestmark = pytest.mark.topics("raw.market", "dlq")
+
 TOPIC = "raw.market"
 
 

@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
+import itertools
 import json
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 
 from schemas.events import Archived, Attempt, Raw
+from services.collector.plan import jitter_ms
 from services.common.settings import CommonSettings
 from tests.fixtures import loopback, venue
 from tests.fixtures.collecting import collecting, followed, headers, settings
 from tests.fixtures.loopback import Asked, always, response
 from tests.fixtures.until import until
+
+pytestmark = pytest.mark.topics("raw.*", "ops.*", "archive", "dlq")
+SOON = next(name for name in map("t{}".format, range(1000)) if jitter_ms(f"acme|{name}", 10_000) < 300)
+"""An endpoint whose name makes its first start come soon."""
 
 
 async def test_an_answer_becomes_events_an_archived_body_and_an_attempt(common: CommonSettings, tmp_path: Path) -> None:
@@ -94,32 +103,36 @@ BAD_BODIES = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("body", "more", "outcome", "reason"), [row[1:] for row in BAD_BODIES], ids=[row[0] for row in BAD_BODIES]
-)
 async def test_a_bad_body_is_named_kept_as_it_was_and_does_not_stop_what_follows(
-    common: CommonSettings, tmp_path: Path, body: bytes, more: dict[str, str], outcome: str | None, reason: str
+    common: CommonSettings, tmp_path: Path
 ) -> None:
-    async def bad_then_good(asked: Asked, writer: asyncio.StreamWriter) -> None:
-        good = venue.rows(("SOL-USDT", 150.5))
-        writer.write(response(200, *((body, more) if len(server.asked) == 1 else (good, {}))))
+    bad = {f"/{number}": row for number, row in enumerate(BAD_BODIES)}
+    seen_once: set[str] = set()
 
+    async def bad_then_good(asked: Asked, writer: asyncio.StreamWriter) -> None:
+        _, body, more, _, _ = bad[asked.path]
+        if asked.path in seen_once:
+            body, more = venue.rows(("SOL-USDT", 1000 + float(asked.path[1:]))), {}
+        seen_once.add(asked.path)
+        writer.write(response(200, body, more))
+
+    endpoints = {f"e{path[1:]}": venue.ticker(path=path) for path in bad}
     async with loopback.http(bad_then_good) as server, followed(common) as seen:
-        async with collecting(settings(common, venue.definition(tmp_path, server.url), body_mb=1, retries=0)):
-            dead = (await until(seen.dead, 20))[0]
+        home = venue.definition(tmp_path, server.url, endpoints=endpoints)
+        async with collecting(settings(common, home, body_mb=1, retries=0)):
+            for number in range(len(bad)):
+                await until(partial(_spoke, seen, "pair:solana/tether", 1000.0 + number), 30)
             attempts = await until(seen.attempts, 10)
-            await until(lambda: _spoke(seen, "pair:solana/tether", 150.5), 20)
-    said = headers(dead)
-    assert (said["reason"], said["service"], said["provider"], said["endpoint"]) == (
-        reason,
-        "collector",
-        "acme",
-        "ticker",
-    )
-    assert said["detail"]
-    if "content-encoding" not in more:
-        assert dead.value == (body if len(body) < 1_000_000 else body[: 64 * 1024])
-    assert attempts[0].outcome == (outcome or "OK")
+            dead = await until(seen.dead, 10)
+    for number, (name, body, more, outcome, reason) in enumerate(BAD_BODIES):
+        [letter, *_] = [one for one in dead if headers(one)["endpoint"] == f"e{number}"]
+        said = headers(letter)
+        assert (said["reason"], said["service"], said["provider"]) == (reason, "collector", "acme"), name
+        assert said["detail"], name
+        if "content-encoding" not in more:
+            assert letter.value == (body if len(body) < 1_000_000 else body[: 64 * 1024]), name
+        first = next(one for one in attempts if one.endpoint == f"e{number}")
+        assert first.outcome == (outcome or "OK"), name
 
 
 async def _spoke(seen: object, entity: str, last: float) -> bool:
@@ -136,7 +149,7 @@ async def test_a_storm_of_429_is_slowed_and_retry_after_is_obeyed(common: Common
         else:
             writer.write(response(200, venue.rows(("BTC-USDT", 60000))))
 
-    endpoint = {"ticker": venue.ticker(every_s=10)}
+    endpoint = {SOON: venue.ticker(every_s=10)}
     async with loopback.http(storm) as server, followed(common) as seen:
         async with collecting(settings(common, venue.definition(tmp_path, server.url, endpoints=endpoint))):
             await until(seen.raw, 30)
@@ -144,7 +157,7 @@ async def test_a_storm_of_429_is_slowed_and_retry_after_is_obeyed(common: Common
     assert [(one.outcome, one.status, one.try_number) for one in attempts] == [
         ("RATE_LIMITED", 429, 1), ("RATE_LIMITED", 429, 2), ("OK", 200, 3),
     ]  # fmt: skip
-    assert all(later - earlier >= 0.95 for earlier, later in zip(asked_at, asked_at[1:], strict=False))
+    assert all(later - earlier >= 0.95 for earlier, later in itertools.pairwise(asked_at))
 
 
 async def test_an_endpoint_that_keeps_failing_is_left_alone_and_the_skips_say_why(
@@ -250,3 +263,36 @@ async def test_a_slow_provider_does_not_hold_up_another_job_and_the_skip_says_in
             quick = [asked.path for asked in server.asked].count("/quick")
             await until(lambda: [asked.path for asked in server.asked].count("/quick") > quick, 10)
     assert skipped[0].endpoint == "slow"
+
+
+async def test_a_provider_over_tls_and_http2_is_polled_like_any_other(common: CommonSettings, tmp_path: Path) -> None:
+    made = loopback.authority(tmp_path)
+    versions: list[str] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        versions.append(scope["http_version"])
+        body = gzip.compress(venue.rows(("BTC-USDT", 60000)))
+        packed = [(b"content-type", b"application/json"), (b"content-encoding", b"gzip")]
+        await send({"type": "http.response.start", "status": 200, "headers": packed})
+        for at in range(0, len(body), 20):
+            await send({"type": "http.response.body", "body": body[at : at + 20], "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+
+    async with loopback.http2(app, made) as url, followed(common) as seen:
+        home = venue.definition(tmp_path / "defs", url)
+        async with collecting(settings(common, home, ca_file=made.ca_file)):
+            event = (await until(seen.raw, 20))[0]
+    assert event.metrics == {"last": 60000.0}
+    assert set(versions) == {"2"}
+
+
+async def test_a_budget_in_redis_outlives_the_process(common: CommonSettings, tmp_path: Path, valkey: str) -> None:
+    limits = [{"n": 1, "window": "day", "source": "made up", "verified": "2026-11-22"}]
+    async with loopback.http(always(200, venue.rows(("BTC-USDT", 60000)))) as server, followed(common) as seen:
+        home = venue.definition(tmp_path, server.url, limits=limits, endpoints={SOON: venue.ticker()})
+        async with collecting(settings(common, home, redis=valkey)):
+            await until(seen.raw, 20)
+        async with collecting(settings(common, home, redis=valkey)):
+            [first, *_] = await until(lambda: _skips(seen, "reserve"), 20)
+    assert len(server.asked) == 1
+    assert first.quota_used == 1.0

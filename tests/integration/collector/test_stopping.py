@@ -8,9 +8,16 @@ import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import httpx
+import pytest
+
+from sandbox import broker
+from sandbox.process import free_port
+from services.common import provision
 from services.common.settings import CommonSettings
 from tests.fixtures import loopback, venue
 from tests.fixtures.collecting import Followed, collecting, followed, settings
@@ -18,9 +25,13 @@ from tests.fixtures.loopback import Asked, response
 from tests.fixtures.until import until
 from tests.fixtures.venue import Line, trade
 
+pytestmark = pytest.mark.topics("raw.*", "ops.*", "archive", "dlq")
+
 
 @asynccontextmanager
-async def process(common: CommonSettings, home: Path, **more: str) -> AsyncIterator[asyncio.subprocess.Process]:
+async def process(
+    common: CommonSettings, home: Path, category: str = "exchange", **more: str
+) -> AsyncIterator[asyncio.subprocess.Process]:
     """`parallax collector` as a process of its own; killed at the end if it still runs."""
     environ = os.environ | {
         "PARALLAX_KAFKA": common.kafka,
@@ -99,11 +110,10 @@ async def test_after_sigkill_what_the_broker_has_is_whole_and_a_repeat_has_the_s
 
     async with venue.venue(script) as server, followed(common) as seen:
         home = venue.definition(tmp_path, endpoints={}, streams={"spot": venue.stream(server.url)})
-        for round_number in range(5):
+        for _ in range(5):
             async with process(common, home) as running:
-                await until(lambda: len(server.lines) == round_number + 1, 40)
                 already = len(await prices(seen))
-                await until(lambda: _longer(seen, already + 200), 40)  # noqa: B023
+                await until(partial(_longer, seen, already + 200), 40)
                 running.send_signal(signal.SIGKILL)
                 assert await running.wait() == -signal.SIGKILL
         await until(lambda: _settled(seen), 20)
@@ -155,3 +165,77 @@ async def test_without_kafka_it_says_what_is_missing_and_fails(tmp_path: Path) -
     common = CommonSettings(kafka="127.0.0.1:1")
     async with process(common, home) as running:
         assert await asyncio.wait_for(running.wait(), 30) == 1
+
+
+async def test_while_kafka_is_away_reading_pauses_it_says_so_and_nothing_is_lost(tmp_path: Path) -> None:
+    """Away: the broker's process is stopped in mid-flow and goes on later."""
+    sent: list[float] = []
+
+    async def script(line: Line) -> None:
+        await flood(line, sent)
+
+    with broker.embedded() as server_of_kafka:
+        common = CommonSettings(kafka=server_of_kafka.bootstrap, topic_prefix="away.")
+        await provision.apply(common)
+        port = free_port()
+        async with venue.venue(script) as server, followed(common) as seen:
+            streams = {"spot": venue.stream(server.url, silence_s=60)}
+            home = venue.definition(tmp_path, endpoints={}, streams=streams)
+            async with process(common, home, PARALLAX_OUTBOX_MB="1", PARALLAX_OPS_PORT=str(port)) as running:
+                await until(lambda: _longer(seen, 200), 40)
+                already = len(await prices(seen))
+                assert (await _ops(port, "/readyz"))[0] == 200
+                os.kill(server_of_kafka.pid or 0, signal.SIGSTOP)
+                status, why = await until(lambda: _unready(port), 40)
+                assert (status, why.split(";")[0][:40]) == (503, "Kafka has acknowledged nothing for 10 s")
+                await until(lambda: _paused(port), 20)
+                os.kill(server_of_kafka.pid or 0, signal.SIGCONT)
+                await until(lambda: _longer(seen, already + 4_000), 40)
+                running.send_signal(signal.SIGTERM)
+                assert await asyncio.wait_for(running.wait(), 30) == 0
+            found = await until(lambda: _settled(seen), 20)
+    assert len(found) > already + 2_000, "more arrived than fits into the outbox"
+    assert found == sent[: len(found)], "nothing that was read is missing or doubled, in the order of the venue"
+
+
+async def _ops(port: int, path: str) -> tuple[int, str]:
+    async with httpx.AsyncClient(trust_env=False) as client:
+        answer = await client.get(f"http://127.0.0.1:{port}{path}")
+    return answer.status_code, answer.text
+
+
+async def _unready(port: int) -> tuple[int, str] | None:
+    status, why = await _ops(port, "/readyz")
+    return (status, why) if status != 200 else None
+
+
+async def _paused(port: int) -> bool:
+    """True when no message is read from the socket and the outbox is full but not beyond its bound."""
+
+    async def numbers() -> tuple[str, float]:
+        lines = dict(line.rsplit(" ", 1) for line in (await _ops(port, "/metrics"))[1].splitlines() if line[0] != "#")
+        return lines['parallax_socket_messages_total{provider="acme"}'], float(lines["parallax_outbox_bytes"])
+
+    (before, _), _ = await numbers(), await asyncio.sleep(0.5)
+    after, waiting = await numbers()
+    return before == after and 1_000_000 < waiting < 1_100_000
+
+
+async def test_with_every_provider_it_stays_small_and_stops_soon(common: CommonSettings) -> None:
+    port = free_port()
+    async with loopback.http(loopback.always(500)) as server:
+        more = {
+            "PARALLAX_PROVIDERS": "",
+            "PARALLAX_PROVIDERS_PATH": "",
+            "PARALLAX_SANDBOX_URL": server.url,
+            "PARALLAX_OPS_PORT": str(port),
+        }
+        async with process(common, Path(), **more, category="all") as running:
+            await until(lambda: len(server.asked) > 200, 40)
+            resident = int(Path(f"/proc/{running.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+            assert resident < 150 * 1024 * 1024
+            measured = (await _ops(port, "/metrics"))[1]
+            running.send_signal(signal.SIGTERM)
+            assert await asyncio.wait_for(running.wait(), 25) == 0
+    assert 'parallax_attempts_total{outcome="UPSTREAM_5XX"' in measured
+    assert "parallax_jobs " in measured

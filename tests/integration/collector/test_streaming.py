@@ -18,6 +18,8 @@ from tests.fixtures.loopback import Asked, response
 from tests.fixtures.until import until
 from tests.fixtures.venue import Line, book, trade
 
+pytestmark = pytest.mark.topics("raw.*", "ops.*", "archive", "dlq")
+
 
 def folder(home: Path, url: str, **changes: Any) -> Path:
     """A provider with one stream and nothing to poll."""
