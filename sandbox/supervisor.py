@@ -60,26 +60,12 @@ class Child:
         backoff_s = BACKOFF_FIRST_S
         while True:
             tries += 1
-            started_s = time.monotonic()
-            try:
-                self.process = self._spawn()
-            except (MachineError, OSError) as fault:
-                self._give_up(fault, report)
-                return
-            self._turn("starting", report, f"{self.name} starting (pid {self.process.pid})")
-            if await self._becomes_ready(started_s):
-                took = time.monotonic() - started_s
-                self._turn("ready", report, f"{self.name} ready after {took:.1f} s")
-                self.was_ready.set()
-            ready_s = time.monotonic()
-            while self.process.poll() is None:
-                await asyncio.sleep(WATCH_S)
-            self.last_exit = _exit_words(self.process.returncode)
-            hopeless = self.process.returncode == WRONG_CALL or tries >= TRIES_BEFORE_READY
+            ready_for_s = await self._run(report)
+            hopeless = self._is_wrong_call() or tries >= TRIES_BEFORE_READY
             if hopeless and not self.was_ready.is_set():
-                self._give_up(None, report)
+                self._give_up(report)
                 return
-            if self.state == "ready" and time.monotonic() - ready_s >= QUIET_S:
+            if ready_for_s >= QUIET_S:
                 backoff_s = BACKOFF_FIRST_S
             self._turn(
                 "crashed", report, f"{self.name} crashed ({self.last_exit}); starting it again in {backoff_s:.0f} s"
@@ -87,6 +73,25 @@ class Child:
             await asyncio.sleep(backoff_s)
             backoff_s = min(backoff_s * 2, BACKOFF_CAP_S)
             self.restarts += 1
+
+    async def _run(self, report: Report) -> float:
+        """Start the process and return when it has ended: the seconds that it was ready, and `last_exit` says how it ended."""
+        started_s = time.monotonic()
+        try:
+            self.process = self._spawn()
+        except (MachineError, OSError) as fault:
+            self.process, self.last_exit = None, str(fault)
+            return 0.0
+        self._turn("starting", report, f"{self.name} starting (pid {self.process.pid})")
+        ready_s = None
+        if await self._becomes_ready(started_s):
+            ready_s = time.monotonic()
+            self._turn("ready", report, f"{self.name} ready after {ready_s - started_s:.1f} s")
+            self.was_ready.set()
+        while self.process.poll() is None:
+            await asyncio.sleep(WATCH_S)
+        self.last_exit = _exit_words(self.process.returncode)
+        return time.monotonic() - ready_s if ready_s is not None else 0.0
 
     async def stop(self, budget_s: float, report: Report) -> None:
         """SIGTERM, then SIGKILL when the budget is spent."""
@@ -125,16 +130,16 @@ class Child:
         self.since_ms = time.time_ns() // 1_000_000
         report(self, sentence)
 
-    def _give_up(self, fault: Exception | None, report: Report) -> None:
-        self.failed = (
-            fault
-            if isinstance(fault, MachineError)
-            else MachineError(
-                self.name,
-                expected="a running service",
-                got=str(fault) if fault else self.last_exit or "nothing",
-                do=f"read {self.log_path}:\n{process.tail(self.log_path)}",
-            )
+    def _is_wrong_call(self) -> bool:
+        return self.process is not None and self.process.returncode == WRONG_CALL
+
+    def _give_up(self, report: Report) -> None:
+        log = process.tail(self.log_path)
+        self.failed = MachineError(
+            self.name,
+            expected="a running service",
+            got=self.last_exit or "nothing",
+            do=f"read {self.log_path}:\n{log}" if log else "mend that, and start again",
         )
         self._turn("crashed", report, f"{self.name} cannot start")
         self.was_ready.set()

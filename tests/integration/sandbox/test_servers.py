@@ -75,13 +75,13 @@ def test_a_server_that_cannot_start_says_why(tmp_path: Path) -> None:
     folder.mkdir()
     (folder / "appendonlydir").write_text("in the way")
     with pytest.raises(
-        MachineError, match=r"Valkey: expected a running server, got exit 1; read .*valkey.log:\n(.|\n)*append"
+        MachineError, match=r"valkey: expected a running server, got exit 1; read .*valkey.log:\n(.|\n)*append"
     ):
         cache.Cache(folder).start()
 
 
 def test_a_taken_port_is_named(tmp_path: Path) -> None:
     with cache.embedded(tmp_path / "one") as first:
-        taken = f"Valkey, port {first.port}: expected a free port, got one in use; stop who listens there"
+        taken = f"valkey, port {first.port}: expected a free port, got one in use; stop who listens there"
         with pytest.raises(MachineError, match=taken):
             cache.Cache(tmp_path / "two", port=first.port).start()

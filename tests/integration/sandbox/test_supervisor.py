@@ -89,6 +89,16 @@ async def test_a_child_that_never_becomes_ready_is_given_up_with_the_end_of_its_
     assert (tmp_path / "one.log").read_text().count(said) == starts
 
 
+async def test_a_child_that_could_not_be_spawned_once_is_tried_again(tmp_path: Path) -> None:
+    talk = Talk()
+    steady = child("one", SLEEPS, tmp_path)
+    spawn, faults = steady._spawn, [MachineError("port 1", got="in use")]
+    steady._spawn = lambda: (_ for _ in ()).throw(faults.pop()) if faults else spawn()
+    async with supervised(talk) as supervisor:
+        await supervisor.start([steady])
+        assert (steady.state, steady.last_exit, steady.restarts) == ("ready", "port 1: got in use", 1)
+
+
 async def test_a_child_that_ignores_the_signal_is_killed_when_its_budget_is_spent(tmp_path: Path) -> None:
     talk = Talk()
     async with supervised(talk) as supervisor:
