@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
+import shutil
 import sys
 import time
 from collections.abc import Mapping
@@ -191,12 +192,13 @@ def _child(row: Service, port: int | None, folder: Path, environ: dict[str, str]
 
 async def _say_where(options: Options, folder: Path, common: CommonSettings, announcer: Announcer) -> None:
     """The address on stdout as soon as all are ready, then the time of the first fused record."""
-    sys.stdout.write(f"http://{LOOPBACK}:{options.port}\n")
+    address = f"http://{LOOPBACK}:{options.port}"
+    sys.stdout.write(f"{address}\n")
     sys.stdout.flush()
     for line in (
-        f"ready: http://{LOOPBACK}:{options.port} (status page), /docs (API), /api/market, /api/status",
+        f"ready: {address} (status page), {address}/docs, {address}/api/market, {address}/api/status",
         f"logs: {folder / 'logs'}",
-        f"look at topics, or feed recordings: PARALLAX_KAFKA={common.kafka} parallax topics list | replay DIR",
+        f"feed recordings: {variable('kafka')}={common.kafka} {_parallax()} replay DIR",
         "Ctrl-C stops everything",
     ):
         announcer.say(line)
@@ -213,3 +215,12 @@ async def _say_where(options: Options, folder: Path, common: CommonSettings, ann
                 return
             await asyncio.sleep(FIRST_RECORD_POLL_S)
     announcer.say("first fused record")
+
+
+def _parallax() -> str:
+    """How the person at the keyboard calls this program."""
+    if shutil.which("parallax"):
+        return "parallax"
+    beside = Path(sys.executable).parent / "parallax"
+    here = Path.cwd()
+    return str(beside.relative_to(here) if beside.is_relative_to(here) else beside)
