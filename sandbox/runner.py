@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import os
 import shutil
+import subprocess
 import sys
 import time
 from collections.abc import Mapping
@@ -181,9 +182,16 @@ def _child(row: Service, port: int | None, folder: Path, environ: dict[str, str]
     arguments, mine = invocation(row, port, ops_port, environ)
     command = [sys.executable, "-m", "services.cli", *arguments]
     log_path = folder / "logs" / f"{row.name}.log"
+
+    def spawn() -> subprocess.Popen[bytes]:
+        if port is not None:
+            # Else whoever took the port meanwhile would answer for our service.
+            process.require_free(port, row.name)
+        return process.spawn(command, log_path, mine)
+
     return Child(
         row.name,
-        lambda: process.spawn(command, log_path, mine),
+        spawn,
         lambda: answers_200(LOOPBACK, port or ops_port, "/readyz"),
         log_path,
         row.stop_s,
