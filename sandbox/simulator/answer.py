@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from sandbox.simulator.identity import Target, Universe, set_identity
 from sandbox.simulator.inverse import Taken, write_field
-from sandbox.simulator.places import Body, Place, getter, locate, parse
+from sandbox.simulator.places import Body, Place, getter, knowing, locate, parse
 from sandbox.simulator.spelling import read_time, time_like
 from sandbox.simulator.truth import Truth
 from schemas import metrics
@@ -94,7 +94,7 @@ class Writer:
             Compiled(
                 emit,
                 emit.category or provider.home,
-                selector(emit, f"{where}.emits[{index}]"),
+                selector(knowing(emit), f"{where}.emits[{index}]"),
                 entity_reader(emit.entity, sources, where),
                 quote_reader(emit.quote, sources, emit.entity, where),
                 _in_order(emit.fields),
@@ -326,7 +326,7 @@ def _outermost(emit: Emit, body: Body) -> Place | None:
 def _all_rows(emit: Emit, here: At) -> list[tuple[Any, At]]:
     """Rows of an emit before its filters: identities are written first, filters look at them later."""
     bare = Emit(rows=emit.rows, entity=emit.entity, fields={})
-    return selector(bare, "rows")(here).rows
+    return selector(knowing(bare), "rows")(here).rows
 
 
 def _name(entity: str | Scaled) -> str:

@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple
 from sandbox.simulator.answer import LAG_MS
 from sandbox.simulator.identity import Target, Universe, set_identity
 from sandbox.simulator.market import draw
-from sandbox.simulator.places import Body, Place, locate, parse
+from sandbox.simulator.places import Body, Place, knowing, locate, parse
 from sandbox.simulator.spelling import number_like, time_like
 from sandbox.simulator.truth import Truth
 from services.collector.map.paths import At, top
@@ -52,7 +52,7 @@ class BookWriter:
         self._universe = universe
         self._tick_ms = tick_ms
         self._emit = Emit(entity=rule.entity, rows=rule.rows, fields={})
-        self._select = selector(self._emit, "book")
+        self._select = selector(knowing(self._emit), "book")
 
     def write(self, body: Body, target: Target, turn: Turn, params: dict[str, str], factor: float) -> None:
         """Fill `body` in place with the book of `target`."""

@@ -48,7 +48,7 @@ async def _serve(port: int, seed: int, tick_s: float, stop: Stop) -> int:
     log.info("on http://127.0.0.1:%d: %d endpoints and %d streams can be asked", port, *counts)
     config = uvicorn.Config(
         Server(simulator, tick_s), host="127.0.0.1", port=port, log_config=None, access_log=False, ws="websockets-sansio",
-        http="httptools", lifespan="off", timeout_graceful_shutdown=1, ws_ping_interval=None,
+        http="httptools", lifespan="on", timeout_graceful_shutdown=1, ws_ping_interval=None,
     )  # fmt: skip
     server = uvicorn.Server(config)
     server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]

@@ -5,9 +5,11 @@ from __future__ import annotations
 from functools import cache
 from typing import Any, NamedTuple
 
+from msgspec import structs
+
 from services.collector.map import paths
 from services.collector.map.paths import At, Getter, Path, Star
-from services.collector.registry.mapping import Emit, Zip
+from services.collector.registry.mapping import Condition, Emit, Zip
 
 
 @cache
@@ -20,6 +22,12 @@ def parse(text: str) -> Path:
 def getter(text: str) -> Getter:
     """The mapping's getter of a path."""
     return paths.getter(parse(text))
+
+
+def knowing(emit: Emit) -> Emit:
+    """The emit with a condition that always holds and asks for the index: so that every row knows its own."""
+    whatever = Condition(any=[Condition(path="$index", present=True), Condition(path="$index", present=False)])
+    return structs.replace(emit, where=[*emit.where, whatever])
 
 
 class Place(NamedTuple):

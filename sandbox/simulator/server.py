@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import nullcontext, suppress
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import parse_qs, unquote
 
 import msgspec
@@ -20,7 +21,19 @@ from schemas import metrics
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
+log = logging.getLogger(__name__)
+
 MAX_BODY_BYTES = 1_000_000
+BUSY_SHARE = 0.3
+"""The sockets take at most this share of the time; on a busy machine the venues speak more slowly, but requests are answered."""
+
+
+class Listener(NamedTuple):
+    """An open socket and how to send to it."""
+
+    provider: str
+    socket: Socket
+    send: Send
 
 
 class Server:
@@ -29,6 +42,7 @@ class Server:
     def __init__(self, simulator: Simulator, tick_s: float) -> None:
         self._simulator = simulator
         self._tick_s = tick_s
+        self._listeners: dict[int, Listener] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
@@ -36,7 +50,7 @@ class Server:
         elif scope["type"] == "websocket":
             await self._socket(scope, receive, send)
         elif scope["type"] == "lifespan":
-            await _lifespan(receive, send)
+            await self._lifespan(receive, send)
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         path, query = unquote(scope["path"]), scope["query_string"].decode()
@@ -62,7 +76,7 @@ class Server:
             await send({"type": "websocket.close", "code": 1008})
             return
         await send({"type": "websocket.accept"})
-        talk = asyncio.create_task(self._talk(socket, word, send), name=f"simulated socket of {word}")
+        self._listeners[id(socket)] = Listener(word, socket, send)
         try:
             while True:
                 event = await receive()
@@ -72,19 +86,44 @@ class Server:
                 for message in socket.hear(text, now_ms()):
                     await send(_frame(message))
         finally:
-            talk.cancel()
-            await asyncio.gather(talk, return_exceptions=True)
+            self._listeners.pop(id(socket), None)
 
-    async def _talk(self, socket: Socket, provider: str, send: Send) -> None:
-        """Send what was subscribed to, tick by tick, until the provider is killed."""
+    async def talk(self) -> None:
+        """Every tick, say to every socket what was subscribed there; those of a killed provider are closed."""
         while True:
-            await asyncio.sleep(self._tick_s)
-            mood = self._simulator.moods.of(provider)
-            if mood.dead:
-                await send({"type": "websocket.close", "code": 1011})
-                return
-            for message in socket.tick(now_ms()):
-                await send(_frame(b"\x00garbage" if mood.garbage else message))
+            started = time.monotonic()
+            for listener in list(self._listeners.values()):
+                try:
+                    await self._say(listener)
+                except (OSError, RuntimeError):
+                    self._listeners.pop(id(listener.socket), None)  # it went away while we spoke
+                except Exception:
+                    log.exception("a socket of %s cannot be simulated", listener.provider)
+                    self._listeners.pop(id(listener.socket), None)
+                await asyncio.sleep(0)
+            spent_s = time.monotonic() - started
+            await asyncio.sleep(max(self._tick_s - spent_s, spent_s * (1 / BUSY_SHARE - 1), 0.001))
+
+    async def _say(self, listener: Listener) -> None:
+        mood = self._simulator.moods.of(listener.provider)
+        if mood.dead:
+            self._listeners.pop(id(listener.socket), None)
+            await listener.send({"type": "websocket.close", "code": 1011})
+            return
+        for message in listener.socket.tick(now_ms()):
+            await listener.send(_frame(b"\x00garbage" if mood.garbage else message))
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        talking = asyncio.create_task(self.talk(), name="talk to the sockets")
+        try:
+            while True:
+                event = await receive()
+                await send({"type": event["type"] + ".complete"})
+                if event["type"] == "lifespan.shutdown":
+                    return
+        finally:
+            talking.cancel()
+            await asyncio.gather(talking, return_exceptions=True)
 
     def _control(self, method: str, provider: str, body: bytes) -> Response:
         """GET: who is faulty. POST /_control/<provider>: behave so. DELETE: all healthy."""
@@ -133,14 +172,6 @@ async def _body(receive: Receive) -> bytes:
         if not event.get("more_body"):
             break
     return body
-
-
-async def _lifespan(receive: Receive, send: Send) -> None:
-    while True:
-        event = await receive()
-        await send({"type": event["type"] + ".complete"})
-        if event["type"] == "lifespan.shutdown":
-            return
 
 
 def _frame(message: str | bytes) -> dict[str, Any]:
