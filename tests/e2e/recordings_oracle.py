@@ -65,6 +65,8 @@ class Told:
 
     books: dict[str, Book] = field(default_factory=dict)
     trades: dict[tuple[str, str], Trade] = field(default_factory=dict)
+    quoted: dict[str, tuple[Decimal, Decimal]] = field(default_factory=dict)
+    """Best prices that a ticker told after the last change of the book."""
 
     def book(self, symbol: str) -> Book:
         return self.books.setdefault(symbol, Book())
@@ -74,7 +76,7 @@ class Told:
 
     def best(self) -> dict[str, tuple[Decimal, Decimal]]:
         found = {symbol: book.best() for symbol, book in self.books.items()}
-        return {symbol: best for symbol, best in found.items() if best is not None}
+        return {symbol: best for symbol, best in found.items() if best is not None} | self.quoted
 
     def bars(self) -> dict[tuple[str, int], Bar]:
         """(symbol, start of the minute in ms) -> bar of the trades of that minute, by their own time."""
@@ -127,6 +129,7 @@ def kraken(folder: Path) -> Told:
         channel, symbol = message[-2], message[-1]
         if channel.startswith("book"):
             book = told.book(symbol)
+            told.quoted.pop(symbol, None)
             for part in message[1:-2]:
                 if "as" in part:
                     book.load(part["bs"], part["as"])
@@ -134,11 +137,15 @@ def kraken(folder: Path) -> Told:
                     book.set("bid", price, size)
                 for price, size, *_ in part.get("a", []):
                     book.set("ask", price, size)
+        elif channel == "ticker":
+            told.quoted[symbol] = (Decimal(message[1]["b"][0]), Decimal(message[1]["a"][0]))
         elif channel == "trade":
             for price, size, seconds, side, _order, _misc in message[1]:
                 count += 1
                 at = int(Decimal(seconds) * 1000)
-                told.trade(Trade(symbol, str(count), at, Decimal(price), Decimal(size), {"b": "buy", "s": "sell"}[side]))
+                told.trade(
+                    Trade(symbol, str(count), at, Decimal(price), Decimal(size), {"b": "buy", "s": "sell"}[side])
+                )
     return told
 
 
@@ -203,7 +210,9 @@ def kucoin(folder: Path) -> Told:
                         told.book(symbol).set(side, price, size)
         elif topic.startswith("/market/match:"):
             at = int(data["time"]) // 1_000_000
-            trade = Trade(data["symbol"], data["sequence"], at, Decimal(data["price"]), Decimal(data["size"]), data["side"])
+            trade = Trade(
+                data["symbol"], data["sequence"], at, Decimal(data["price"]), Decimal(data["size"]), data["side"]
+            )
             told.trade(trade)
     return told
 
@@ -228,5 +237,7 @@ def bitstamp(folder: Path) -> Told:
         elif message["event"] == "trade":
             symbol = channel.removeprefix("live_trades_")
             at, side = int(data["microtimestamp"]) // 1000, "buy" if data["type"] == 0 else "sell"
-            told.trade(Trade(symbol, str(data["id"]), at, Decimal(data["price_str"]), Decimal(data["amount_str"]), side))
+            told.trade(
+                Trade(symbol, str(data["id"]), at, Decimal(data["price_str"]), Decimal(data["amount_str"]), side)
+            )
     return told

@@ -23,6 +23,8 @@ UNDER_MINIMUM = 0.5
 ZERO_TRUST = 0.9
 """P(right) of a source that says zero where everything else is positive."""
 _PACKINGS = [Packing(f"={4 * n}d") for n in range(MOST_SOURCES + 1)]
+DIGITS = 12
+"""Significant digits of an answer: what logarithms leave behind these is noise, and a lone source is repeated to the letter."""
 Columns = tuple[tuple[Any, ...], ...]
 """Observations by field."""
 
@@ -68,8 +70,7 @@ class Numbers:
         else:
             value, low, high = value * tol, low * tol, high * tol
             spread = spread * tol / abs(value) if value else 0.0
-        if stated is not None:
-            value = stated
+        value = stated if stated is not None else float(f"{value:.{DIGITS}g}")
         if used < spec.min_sources:
             confidence = min(confidence, UNDER_MINIMUM)
         return Answer(value, confidence, low, high, spread, shares, why, spec.strategy, int(used), voices)
