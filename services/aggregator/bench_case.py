@@ -145,7 +145,7 @@ async def bare(settings: AggregatorSettings, count: int, clock: Clock) -> None:
 
 async def bare_engine(settings: AggregatorSettings, count: int, clock: Clock) -> None:
     """A bare loop with the same engine and the same writes of fused records, bars and checkpoints; no group, no commits."""
-    from services.aggregator.driver.host import CUT_TAKE, TAKE
+    from services.aggregator.driver.host import BEHIND_RECORDS, CUT_TAKE, TAKE
     from services.aggregator.driver.writer import OPTIONS, Writer
     from services.aggregator.engine import Partition
     from services.aggregator.engine.fold import fold
@@ -171,7 +171,7 @@ async def bare_engine(settings: AggregatorSettings, count: int, clock: Clock) ->
                 if tp.partition not in partitions:
                     partitions[tp.partition] = Partition(rules, tp.partition)
                     cut_at[tp.partition] = time.monotonic()
-                fold(partitions[tp.partition], records, int(time.monotonic() * 1000))
+                fold(partitions[tp.partition], records, int(time.monotonic() * 1000), len(records) >= BEHIND_RECORDS)
                 seen += len(records)
             writes = []
             for number, part in partitions.items():

@@ -25,6 +25,8 @@ from services.common.metrics import Metrics
 TAKE = 300
 """Fused records per write: about what fits a batch, and a few milliseconds of work between two looks at the loop."""
 CUT_TAKE = 1000
+BEHIND_RECORDS = 500
+"""A batch this large means that the log is ahead: what is sent now would be old in the next moment."""
 ASIDES_AT_ONCE = 500
 TURN_S = 0.02
 """Grain of the timer that looks for keys whose interval is over."""
@@ -237,7 +239,7 @@ class Host:
         if held is None or not held.live or held.partition is None or generation != self._generation:
             return
         partition = held.partition
-        fold(partition, records, int(time.monotonic() * 1000))
+        fold(partition, records, int(time.monotonic() * 1000), len(records) >= BEHIND_RECORDS)
         self.metrics.observe("batch_records", len(records))
         self._count(held, partition.take_counts())
         if partition.asides:

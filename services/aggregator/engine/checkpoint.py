@@ -26,7 +26,7 @@ HEAD_BYTES = 14
 VERSION_HEADER = "version"
 """Header of a tombstone: the version (8 bytes, big-endian) at which the entity was forgotten."""
 
-_SlotRow = tuple[int, int, int, int, float | None, tuple[Value, ...]]
+_SlotRow = tuple[int, int, int, float | None, tuple[Value, ...]]
 
 
 class _Body(Struct, array_like=True):
@@ -81,9 +81,9 @@ def freeze(entity: Entity, learned: bytes | None) -> bytes:
     """The state value of an entity."""
     as_of_ms = entity.as_of_ms
     rows: list[_SlotRow] = []
-    for number, (ts_ms, tie, received_ms, rate, values) in entity.slots.items():
+    for number, (ts_ms, tie, rate, values) in entity.slots.items():
         rows.append((
-            number, as_of_ms - received_ms, received_ms - ts_ms, tie if isinstance(tie, int) else crc32(tie.encode()),
+            number, as_of_ms - ts_ms, tie if isinstance(tie, int) else crc32(tie.encode()),
             rate, values,
         ))  # fmt: skip
     seen = {number: list(ties) for number, ties in entity.seen.items()} if entity.seen else None
@@ -97,9 +97,8 @@ def thaw(key: bytes, value: bytes) -> tuple[Entity, bytes | None]:
     entity.version = int.from_bytes(value[:VERSION_BYTES], "big")
     entity.as_of_ms = as_of_ms = as_of(value)
     slots = entity.slots
-    for number, age_ms, lag_ms, tie, rate, values in body.slots:
-        received_ms = as_of_ms - age_ms
-        slots[number] = (received_ms - lag_ms, tie, received_ms, rate, values)
+    for number, age_ms, tie, rate, values in body.slots:
+        slots[number] = (as_of_ms - age_ms, tie, rate, values)
     entity.bars = body.bars
     entity.rolls = body.rolls
     entity.seen = {number: dict.fromkeys(ties) for number, ties in body.seen.items()} if body.seen else None

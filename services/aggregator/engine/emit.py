@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from schemas.events import Candle, Fused, FusedMetric, Origin, Source
+from schemas.events import Candle, Fused, FusedMetric, Origin, Source, Value
 from services.aggregator.engine import windows
 from services.aggregator.engine.model import Entity, Output, Slot
 from services.aggregator.engine.rates import circular
@@ -33,8 +33,9 @@ _new = tuple.__new__
 class Due:
     """The dirty keys of a partition: those that may go now, in order, and those that wait for their interval."""
 
-    def __init__(self, emit_ms: int) -> None:
+    def __init__(self, emit_ms: int, behind_ms: int) -> None:
         self.emit_ms = emit_ms
+        self.behind_ms = behind_ms
         self.ready: deque[Entity] = deque()
         self.queued = 0
         """How many were ever made ready; with how many were sent, this says when all up to a moment are out."""
@@ -48,12 +49,20 @@ class Due:
             self.ready.append(entity)
             self.queued += 1
         else:
-            slot = at_ms // SLOT_MS
-            waiting = self._wheel.get(slot)
-            if waiting is None:
-                self._wheel[slot] = [entity]
-            else:
-                waiting.append(entity)
+            self._wait(entity, at_ms)
+
+    def put_behind(self, entity: Entity, now_ms: int) -> None:
+        """Queue a key that has just become dirty while the log is far ahead."""
+        entity.dirty = True
+        self._wait(entity, now_ms + self.behind_ms)
+
+    def _wait(self, entity: Entity, at_ms: int) -> None:
+        slot = at_ms // SLOT_MS
+        waiting = self._wheel.get(slot)
+        if waiting is None:
+            self._wheel[slot] = [entity]
+        else:
+            waiting.append(entity)
 
     def turn(self, now_ms: int) -> None:
         """Make those ready whose interval is over."""
@@ -89,65 +98,54 @@ Set = dict[str, list[Source]]
 
 
 def claims(entity: Entity, names: Names, rules: Rules) -> tuple[Claims, Set, int]:
-    """Who says what about each metric, what is set aside, and how real the least real is; a function of the entity alone."""
+    """Who says what about each metric, what is set aside, and how real the least real is; a function of the entity alone.
+
+    A provider speaks once for a metric: with its least converted, then newest usable statement.
+    """
     as_of_ms = entity.as_of_ms
-    money, specs, sources = rules.money, rules.specs, names.sources
+    money, freshness, sources = rules.money, rules.freshness_ms, names.sources
     found: Claims = {}
     aside: Set = {}
     origin = 0
     slots = entity.slots
-    best = None
     rows: Iterable[tuple[int, Slot]] = slots.items()
+    spoken: set[tuple[str, str]] | None = None
     if len(slots) > 1:
-        rows = sorted(rows)
-        if len({sources[number].provider for number in slots}) < len(slots):
-            best = _best(entity, rows, names, rules)
-    for number, (ts_ms, _, _, rate, values) in rows:
+        spoken = set()
+        ordered = [(sources[number].rank, -slot[0], number, slot) for number, slot in rows]
+        ordered.sort()
+        rows = [(row[2], row[3]) for row in ordered]
+    for number, (ts_ms, _, rate, values) in rows:
         source = sources[number]
         provider, group, weight = source.provider, source.group, source.weight
         if source.origin != "live":
             origin = max(origin, ORIGINS[source.origin])
         age_ms = as_of_ms - ts_ms
         for name, value in zip(source.shape.names, values, strict=True):
-            why = None
-            if name in money:
+            if spoken is not None and (provider, name) in spoken:
+                continue
+            if rate != 1.0 and name in money:
                 if rate is None:
-                    why = _no_rate(source.quote, entity, rules)
-                elif rate != 1.0:
-                    value = value * rate  # type: ignore[operator]
-            if age_ms > specs[name].freshness_ms:
-                why = "stale"
-            if best is not None and best[provider, name] != number:
-                if sources[best[provider, name]].endpoint == source.endpoint:
+                    _put(aside, name, provider, value, age_ms, _no_rate(source.quote, entity, rules))
                     continue
-                why = why or "superseded"
-            if why is None:
-                claim = found.get(name)
-                if claim is None:
-                    found[name] = [_new(Observation, (provider, group, value, ts_ms, weight))]
-                else:
-                    claim.append(_new(Observation, (provider, group, value, ts_ms, weight)))
+                value = value * rate  # type: ignore[operator]
+            if age_ms > freshness[name]:
+                _put(aside, name, provider, value, age_ms, "stale")
+                continue
+            if spoken is not None:
+                spoken.add((provider, name))
+            claim = found.get(name)
+            if claim is None:
+                found[name] = [_new(Observation, (provider, group, value, ts_ms, weight))]
             else:
-                shown = Source(provider=provider, value=value, age_ms=age_ms if age_ms > 0 else 0, why=why)
-                aside.setdefault(name, []).append(shown)
+                claim.append(_new(Observation, (provider, group, value, ts_ms, weight)))
     return found, aside, origin
 
 
-def _best(entity: Entity, rows: Iterable[tuple[int, Slot]], names: Names, rules: Rules) -> dict[tuple[str, str], int]:
-    """For each provider and metric the source that speaks for it: usable, least converted, newest."""
-    ranks, specs, money = rules.ranks, rules.specs, rules.money
-    best: dict[tuple[str, str], tuple[bool, int, int, int]] = {}
-    for number, slot in rows:
-        source = names.sources[number]
-        rank = ranks.get(source.quote or "", len(ranks))
-        ts_ms, _, _, factor, _ = slot
-        for name in source.shape.names:
-            usable = entity.as_of_ms - ts_ms <= specs[name].freshness_ms and not (factor is None and name in money)
-            order = (usable, -rank if name in money else 0, ts_ms, -number)
-            held = best.get((source.provider, name))
-            if held is None or order > held:
-                best[source.provider, name] = order
-    return {key: -order[3] for key, order in best.items()}
+def _put(aside: Set, name: str, provider: str, value: Value, age_ms: int, why: str) -> None:
+    shown = aside.setdefault(name, [])
+    if all(one.provider != provider for one in shown):
+        shown.append(Source(provider=provider, value=value, age_ms=max(0, age_ms), why=why))
 
 
 def _no_rate(quote: str | None, entity: Entity, rules: Rules) -> str:
@@ -187,7 +185,8 @@ def render(entity: Entity, names: Names, rules: Rules, fuser: Fuser) -> tuple[by
             age_ms = as_of_ms - ts_ms
             by.append(Source(provider=provider, value=said, age_ms=age_ms if age_ms > 0 else 0, weight=weight, why=why))
         if name in aside:
-            by += aside[name]
+            spoken = {one.provider for one in by}
+            by += [one for one in aside[name] if one.provider not in spoken]
         if name in money:
             has_money = True
         metrics[name] = FusedMetric(

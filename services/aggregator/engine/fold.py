@@ -28,8 +28,8 @@ EARLIEST_MS = 1_230_940_800_000
 _decode = msgspec.json.Decoder(Statement).decode
 
 
-def fold(partition: Partition, records: Sequence[Record], now_ms: int) -> None:
-    """Fold a batch; records at or below the position are skipped, and nothing in it can raise.
+def fold(partition: Partition, records: Sequence[Record], now_ms: int, behind: bool = False) -> None:
+    """Fold a batch; records at or below the position are skipped, and nothing in it can raise. `behind`: much more waits.
 
     One function, and plain tuples in it, because it runs for every record: what it calls is what happens rarely.
     """
@@ -41,7 +41,7 @@ def fold(partition: Partition, records: Sequence[Record], now_ms: int) -> None:
     names = partition.names
     known = names.by_key.get
     factor, ranks = partition.rates.factor, partition.rules.ranks
-    put = partition.due.put
+    put = partition.due.put_behind if behind else partition.due.put
     saving = partition.cut.pending if partition.cut is not None else None
     candles = partition.candles
     log_ms, turn_ms = partition.log_ms, partition.turn_ms
@@ -160,7 +160,7 @@ def fold(partition: Partition, records: Sequence[Record], now_ms: int) -> None:
         if received_ms >= entity.learn_at_ms:
             partition.learn(entity, received_ms)
         if newer:
-            entity.slots[number] = (ts_ms, said.id, received_ms, rate, tuple(metrics.values()))
+            entity.slots[number] = (ts_ms, said.id, rate, tuple(metrics.values()))
         entity.version = version
         if received_ms > entity.as_of_ms:
             entity.as_of_ms = received_ms

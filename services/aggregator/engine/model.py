@@ -74,6 +74,8 @@ class Limits(Struct, frozen=True, kw_only=True):
 
     emit_ms: int = 100
     """A key that was quiet is sent at once, then at most this often."""
+    behind_ms: int = 1000
+    """While the log is far ahead, nobody waits for the leading edge: a key is sent this long after its first change."""
     candle_ms: int = 1000
     """An open bar is sent at most this often."""
     skew_ms: int = 10 * SECOND_MS
@@ -88,7 +90,7 @@ class Limits(Struct, frozen=True, kw_only=True):
     """A statement older than this, and than twenty times its metric's freshness, is late; a source that old is dropped."""
     expire_ms: int = 7 * DAY_MS
     """An entity of which nobody spoke for this long is forgotten."""
-    epoch_ms: int = 10 * SECOND_MS
+    epoch_ms: int = MINUTE_MS
     """Learned source parameters change only at multiples of this."""
     max_record_bytes: int = 512 * 1024
     """A raw record larger than this is refused."""
@@ -115,7 +117,7 @@ class Statement(Struct, gc=False):
 class Source:
     """Who says what kind of thing: one endpoint of a provider, one quote asset, one set of metrics. Interned per partition."""
 
-    __slots__ = ("endpoint", "group", "number", "origin", "plan", "provider", "quote", "shape", "weight")
+    __slots__ = ("endpoint", "group", "number", "origin", "plan", "provider", "quote", "rank", "shape", "weight")
 
     def __init__(
         self,
@@ -128,6 +130,7 @@ class Source:
         origin: str,
         shape: Shape,
         taken: bool,
+        rank: int,
     ) -> None:
         self.number = number
         self.provider = provider
@@ -137,18 +140,20 @@ class Source:
         self.weight = weight
         self.origin = origin
         self.shape = shape
+        self.rank = rank
+        """Rank of the quote: how little the statement has to be converted."""
         self.plan: Plan = (number, shape.numbers, taken and not (shape.words or shape.unknown), shape.money, shape.candle, shape.keep_ms)
 
 
 Plan = tuple[int, "tuple[Check, ...]", bool, bool, "CandleRule | None", int]
 """What the fold needs of a source, in one unpacking: number, checks, whether these are all, money, bars, age of the late."""
 
-Slot = tuple[int, "str | int", int, "float | None", "tuple[Value, ...]"]
+Slot = tuple[int, "str | int", "float | None", "tuple[Value, ...]"]
 """The newest statement of one source about one entity: always all metrics of the source's shape, of one time.
 
-ts_ms; tie: id of the statement or its CRC-32, decides between equal times; received_ms; rate: units of the target asset per
-unit of the source's quote when it was folded, None when unknown then; values, in the order of the shape's names. Values and
-not a dictionary, because a hundred thousand of these have to fit, and to stay in the processor's cache.
+ts_ms; tie: id of the statement or its CRC-32, decides between equal times; rate: units of the target asset per unit of the
+source's quote when it was folded, None when unknown then; values, in the order of the shape's names. Values and not a
+dictionary, because a hundred thousand of these have to fit, and to stay in the processor's cache.
 """
 
 

@@ -26,7 +26,9 @@ class Names:
             provider, endpoint, quote, group, weight, origin, metrics = key
             shape = self.rules.shape(metrics)
             taken = origin in self.rules.limits.origins
-            found = Source(len(self.sources), provider, endpoint, quote, group or provider, weight, origin, shape, taken)
+            rank = self.rules.ranks.get(quote or "", len(self.rules.ranks)) if shape.money else 0
+            number = len(self.sources)
+            found = Source(number, provider, endpoint, quote, group or provider, weight, origin, shape, taken, rank)
             self.sources.append(found)
             self.by_key[key] = found
         return found

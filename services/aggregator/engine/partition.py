@@ -68,7 +68,7 @@ class Partition:
         self.names = Names(rules)
         self.fuser = Fuser()
         self.rates = Rates()
-        self.due = emit.Due(rules.limits.emit_ms)
+        self.due = emit.Due(rules.limits.emit_ms, rules.limits.behind_ms)
         self.changed: dict[bytes, Entity | None] = {}
         self.cut: Cut | None = None
         self.asides: deque[Aside] = deque()

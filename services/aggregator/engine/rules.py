@@ -34,6 +34,7 @@ class Rules:
         self.money = frozenset(name for name, spec in self.specs.items() if spec.money)
         self.ranks = {asset: rank for rank, asset in enumerate(quotes)}
         """Quote asset -> rank; an asset is valued only in quotes of a lower rank, so that rates cannot feed on themselves."""
+        self.freshness_ms = {name: spec.freshness_ms for name, spec in self.specs.items()}
         self.windows = tuple(sorted({spec.window_ms for spec in self.specs.values()}))
         """Widths of the learning windows in ms, shortest first."""
         self.candles = tuple(rule for rule in CANDLES.get(category, ()) if rule.price in self.specs)
