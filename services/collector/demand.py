@@ -18,7 +18,7 @@ QUOTES: Final = ("tether", "usd", "usd-coin", "euro")
 """Quote sides that venues list most; what a venue does not list is learnt and left out (listing.py)."""
 Say = Callable[[str, str], str | None]
 """(kind, name) of an entity -> the provider's spelling."""
-SINGLES_MAX: Final = 60
+SINGLES_MAX: Final = 100
 """Requests that one endpoint without batches may need per round: more would only fill the queue of its budget."""
 
 
@@ -40,6 +40,8 @@ def jobs(
             for param, values in spell(provider, endpoint.params, wanted, identity).items()
         }
         for number, (params, batch) in enumerate(_questions(endpoint, spelled)):
+            if not batch and not listing.known(provider.id, [combination(endpoint.params, params)], now_ms):
+                continue
             words = [f"{param}={value}" for param, value in sorted(params.items())]
             key = "|".join((provider.id, name, *([str(number)] if batch else words)))
             yield Job(
@@ -107,6 +109,12 @@ def named(params: Mapping[str, object]) -> list[str]:
         for name, param in params.items()
         if isinstance(param, Param) and param.stands_for in _SPELL and not param.values and param.required
     ]
+
+
+def combination(params: Mapping[str, object], values: Mapping[str, str | tuple[str, ...]]) -> str:
+    """The named values of one question together, as what a provider may not list: XBT with USDT, though it has both."""
+    found = (values.get(name) for name in named(params))
+    return "|".join(value for value in found if isinstance(value, str))
 
 
 def kinds(params: Mapping[str, object]) -> list[str]:
@@ -186,6 +194,12 @@ def _base(provider: Provider, param: Param, identity: Identity) -> Say:
     return lambda kind, name: symbols.spell_asset(name.partition("/")[0]) if kind in sided else None
 
 
+def _quote(provider: Provider, param: Param, identity: Identity) -> Say:
+    symbols = identity.symbols_of(provider, param.style)
+    sided = ("pair", "perp")
+    return lambda kind, name: symbols.spell_asset(name.partition("/")[2]) if kind in sided else None
+
+
 def _chain(provider: Provider, param: Param, identity: Identity) -> Say:
     return lambda kind, name: identity.chain_name(provider, name) if kind == "chain" else None
 
@@ -204,6 +218,7 @@ _SPELL = {
     "asset": _asset,
     "pair": _pair,
     "base": _base,
+    "quote": _quote,
     "chain": _chain,
     "contract": _contract,
     "token": _contract,

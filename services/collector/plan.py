@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 ON_TIME_MS: Final = 5_000
 """A start within this distance of its due time is on time (DESIGN 4.3)."""
@@ -31,6 +32,8 @@ class Job(Struct, frozen=True, kw_only=True):
     params: dict[str, str] = field(default_factory=dict)
     batch: tuple[str, ...] = ()
     """Values of the batch parameter, in the provider's spelling."""
+    spread_ms: int = FIRST_SPREAD_MS
+    """The first start is somewhere in this much time."""
 
 
 class Due(Struct, frozen=True, kw_only=True):
@@ -114,7 +117,7 @@ class Schedule:
             if slot is not None and slot.job.period_ms == job.period_ms:
                 slot.job = job
                 continue
-            due_ms = now_ms + jitter_ms(key, min(job.period_ms, FIRST_SPREAD_MS))
+            due_ms = now_ms + jitter_ms(key, min(job.period_ms, job.spread_ms))
             self._slots[key] = _Slot(job=job, due_ms=due_ms)
             heapq.heappush(self._heap, (due_ms, key))
 
@@ -194,6 +197,14 @@ def jitter_ms(key: str, spread_ms: int) -> int:
 def stretch(load: float, budget: float) -> float:
     """Factor for the periods of jobs that would spend `load` of a budget in one window: 1, or what makes them fit with room."""
     return max(1.0, load / (budget * PLANNED_SHARE)) if budget > 0 else 1.0
+
+
+def slowed(job: Job, factor: float) -> Job:
+    """The job at a period longer by `factor`; its first start too then waits for its turn in the round."""
+    if factor <= 1:
+        return job
+    period_ms = round(job.period_ms * factor)
+    return replace(job, period_ms=period_ms, spread_ms=period_ms)
 
 
 def period_ms(every_s: int | None, cadence_s: int, floor_s: int | None) -> int:

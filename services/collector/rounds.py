@@ -8,8 +8,6 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Final
 
-from msgspec.structs import replace
-
 from schemas.events import Command
 from services.collector import demand, plan
 from services.collector.admit.buckets import Bucket
@@ -167,10 +165,7 @@ class Rounds:
                 loads[row] = loads.get(row, 0.0) + line.endpoint.cost * row.window_ms / job.period_ms
         factors = {row: plan.stretch(load, row.limit) for row, load in loads.items()}
         return [
-            replace(job, period_ms=round(job.period_ms * max(factors[row] for row in self._lines.of(job).buckets)))
-            if self._lines.of(job).buckets
-            else job
-            for job in jobs
+            plan.slowed(job, max((factors[row] for row in self._lines.of(job).buckets), default=1.0)) for job in jobs
         ]
 
     async def _guarded(self, due: Due) -> None:
@@ -207,11 +202,12 @@ class Rounds:
         line = question.line
         values = question.values.get(many) if many is not None else None
         if many is None or not isinstance(values, tuple):
-            named = [question.values.get(name) for name in demand.named(line.endpoint.params)]
-            self._leave_out(line, [value for value in named if isinstance(value, str)])
+            asked = demand.combination(line.endpoint.params, question.values)
+            if asked:
+                self._leave_out(line, asked)
             return
         if len(values) == 1:
-            self._leave_out(line, values)
+            self._leave_out(line, values[0])
             return
         middle = len(values) // 2
         for half in (values[:middle], values[middle:]):
@@ -225,9 +221,8 @@ class Rounds:
             if result.outcome == "NOT_FOUND":
                 await self._narrow(part, many)
 
-    def _leave_out(self, line: Line, values: Sequence[str]) -> None:
-        for value in values:
-            self._listing.absent(line.provider.id, value, _now_ms())
+    def _leave_out(self, line: Line, value: str) -> None:
+        self._listing.absent(line.provider.id, value, _now_ms())
         self.replan()
         self.relisted()
 

@@ -40,6 +40,8 @@ OPEN_S: Final = 10.0
 CLOSE_S: Final = 2.0
 REPORT_S: Final = 30.0
 """How often an open socket says on `ops.fetches` what it received."""
+SNAPSHOT_PAUSE_S: Final = 1.0
+"""Shortest time between two snapshots of one book: each costs a good part of a venue's budget."""
 STALE_SILENCES: Final = 2
 """Event time may stand still for so many times `silence_s` while messages come; then the feed is frozen and is opened anew."""
 RENEW_SHARE: Final = 0.9
@@ -327,7 +329,7 @@ class Channel:
             if not self._tops.needs_snapshot(entity):
                 return
             failures += 1
-            await asyncio.sleep(SOCKETS.wait_s(failures, self._draw()))
+            await asyncio.sleep(SOCKETS.wait_s(failures, self._draw(), SNAPSHOT_PAUSE_S))
 
     async def _drop_resyncs(self) -> None:
         tasks = list(self._resyncs.values())

@@ -129,3 +129,23 @@ async def test_a_command_is_fetched_at_once_a_repeated_or_expired_one_is_not(
             attempts = [one for one in await until(seen.attempts, 10) if one.outcome == "OK"]
     assert [asked.path for asked in server.asked] == ["/one/BTC-USDT", "/one/SOL-USDT"]
     assert [(one.due_ms, one.endpoint) for one in attempts] == [(None, "ticker")] * len(attempts)
+
+
+async def test_when_the_intended_provider_cannot_answer_another_does_and_the_event_says_so(
+    common: CommonSettings, tmp_path: Path
+) -> None:
+    endpoints = {"ticker": venue.ticker(live=False, path="/one/{symbol}", params={"symbol": {"as": "pair"}})}
+    auth = {"kind": "header", "name": "x-key", "secret": "acme/key"}
+    async with loopback.http(always(200, venue.rows(("SOL-USDT", 150)))) as server, followed(common) as seen:
+        home = venue.definition(tmp_path, server.url, endpoints=endpoints, auth=auth, weight=2.0)
+        venue.definition(tmp_path, server.url + "/bolt", id="bolt", endpoints=endpoints)
+        both = settings(common, home, leases=True, lease_session_ms=SESSION_MS, providers=["acme", "bolt"])
+        async with collecting(both):
+
+            async def taken() -> object:
+                await tell(common, Command(id=f"{now_ms()}", expires_ms=now_ms() + 10_000, entity="pair:solana/tether"))
+                return await seen.raw()
+
+            event = (await until(taken, 20))[0]
+    assert (event.provider, event.intended, event.reason) == ("bolt", "acme", "no_key")
+    assert {asked.path for asked in server.asked} == {"/bolt/one/SOL-USDT"}

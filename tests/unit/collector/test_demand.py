@@ -82,6 +82,15 @@ def test_what_the_provider_does_not_list_is_left_out_for_a_while() -> None:
     assert next(jobs(one, wanted, KNOWN, CADENCE, listing, ABSENT_MS)).batch == ("BTC-USDT", "SOL-USDT")
 
 
+def test_a_pair_in_two_parameters_is_asked_by_both_and_left_out_by_both() -> None:
+    listing = Listing()
+    listing.absent("acme", "btc|USD", 0)
+    endpoint = {"params": {"b": {"as": "base", "case": "lower"}, "q": {"as": "quote"}}}
+    wanted = ("pair:bitcoin/tether", "pair:bitcoin/usd")
+    assert [one.params for one in planned(endpoint, *wanted)] == [{"b": "btc", "q": "USDT"}, {"b": "btc", "q": "USD"}]
+    assert [one.params for one in planned(endpoint, *wanted, listing=listing)] == [{"b": "btc", "q": "USDT"}]
+
+
 @pytest.mark.parametrize(
     ("pages", "expected"),
     [

@@ -16,6 +16,7 @@ from services.collector.plan import (
     fresh_ms,
     jitter_ms,
     period_ms,
+    slowed,
     stretch,
 )
 
@@ -166,6 +167,15 @@ def test_periods_are_stretched_until_the_load_fits_the_budget_with_room(
     load: float, budget: float, factor: float
 ) -> None:
     assert stretch(load, budget) == factor
+
+
+def test_a_slowed_job_is_first_asked_somewhere_in_its_longer_period() -> None:
+    assert slowed(job(), 1.0) == job()
+    long = slowed(job(period_ms=60_000), 30.0)
+    assert (long.period_ms, long.spread_ms) == (1_800_000, 1_800_000)
+    schedule = Schedule()
+    schedule.replace([long], 0)
+    assert schedule.next_ms() == jitter_ms("acme|ticker", 1_800_000)
 
 
 @given(st.lists(st.text(min_size=1, max_size=3)), st.integers(1, 7))

@@ -77,7 +77,7 @@ def provider(rows: Any) -> Provider:
 
 def test_an_unknown_limit_runs_slowly() -> None:
     assert limits.rows(provider("unknown"), "cheap", "ip", False) == (
-        Bucket(key="acme:ip:unknown", limit=6, window_ms=60_000, burst=50),
+        Bucket(key="acme:ip:unknown", limit=30, window_ms=60_000, burst=50),
     )
 
 
