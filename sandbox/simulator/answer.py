@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from sandbox.simulator.identity import Target, Universe, set_identity
 from sandbox.simulator.inverse import Taken, write_field
-from sandbox.simulator.places import Body, Place, getter, knowing, locate, parse
+from sandbox.simulator.places import Body, getter, knowing, locate, outermost
 from sandbox.simulator.spelling import read_time, time_like
 from sandbox.simulator.truth import Truth
 from schemas import metrics
@@ -28,7 +28,7 @@ from services.collector.map.entities import (
     quote_reader,
 )
 from services.collector.map.fields import Reader, reader
-from services.collector.map.paths import At, Star, top
+from services.collector.map.paths import At, top
 from services.collector.map.rows import Select, selector
 from services.collector.map.values import Bad
 from services.collector.registry.mapping import Emit, FieldRule, TimeRule, Zip
@@ -125,7 +125,7 @@ class Writer:
         """Give the rows of each container the identities that were asked for; rows that say nothing stay behind them."""
         done: set[int] = set()
         for one in self.emits:
-            holder = _outermost(one.emit, body)
+            holder = outermost(one.emit, body)
             if holder is None:
                 self._rename_single(one, body, here, asked)
                 continue
@@ -141,7 +141,7 @@ class Writer:
     def _leader(self, container: Any, body: Body) -> Compiled | None:
         """The emit that says who a row of this container is about: markets before assets."""
         rivals = [
-            one for one in self.emits if (place := _outermost(one.emit, body)) is not None and place.read() is container
+            one for one in self.emits if (place := outermost(one.emit, body)) is not None and place.read() is container
         ]
         rivals = [
             one for one in rivals if one.emit.entity.kind in ("pair", "perp", "asset") and one.emit.entity.fixed is None
@@ -218,16 +218,22 @@ class Writer:
         return [(at, _name(entity)) for at, entity in named if not isinstance(entity, Unknown)]
 
     def _fill(self, one: Compiled, here: At, body: Body, mood: Mood, shift_ms: int, taken: Taken) -> Iterator[Note]:
+        rows = self._rows(one, here)
+        if one.emit.event is not None:
+            _retime(one.emit, one.emit.event, rows, body, mood.now_ms, taken)
+            rows = self._rows(one, here) if isinstance(one.emit.rows, Zip) else rows  # copies of columns just written
+        for found in rows:
+            yield from self._row(one, found, body, mood, shift_ms, taken)
+
+    def _rows(self, one: Compiled, here: At) -> list[Row]:
+        """The rows that count, with what they are about."""
         rows: list[Row] = []
         for row, at in one.select(here).rows:
             entity = one.entity(row, at)
             quote = one.quote(row, at) if one.quote is not None else None
             if not isinstance(entity, Unknown) and not isinstance(quote, Unknown):
                 rows.append(Row(row, at, _name(entity), entity.units if isinstance(entity, Scaled) else 1.0, quote))
-        if one.emit.event is not None:
-            _retime(one.emit, one.emit.event, rows, body, mood.now_ms, taken)
-        for found in rows:
-            yield from self._row(one, found, body, mood, shift_ms, taken)
+        return rows
 
     def _row(self, one: Compiled, found: Row, body: Body, mood: Mood, shift_ms: int, taken: Taken) -> Iterator[Note]:
         row, at, entity, units, quote = found
@@ -297,30 +303,6 @@ def _operands(rule: Any) -> list[str]:
         return []
     words = [rule.plus, rule.minus, rule.times, rule.over, rule.decimals]
     return [word for part in words for word in (part if isinstance(part, list) else [part]) if isinstance(word, str)]
-
-
-def _outermost(emit: Emit, body: Body) -> Place | None:
-    """Where the outermost list (or object) of an emit's rows stands; None for a single row or columns."""
-    if emit.rows is None or isinstance(emit.rows, Zip):
-        return None
-    path = parse(emit.rows)
-    steps: list[Any] = []
-    for step in path.steps:
-        if isinstance(step, Star):
-            break
-        steps.append(step)
-    else:
-        return None
-    value: Any = body.inner
-    holder = body.root_place()
-    for step in steps:
-        if (type(value) is dict and step in value) or (type(value) is list and type(step) is int and step < len(value)):
-            holder = Place(value, step)
-            value = value[step]
-        else:
-            return None
-    wanted = dict if next(s for s in path.steps if isinstance(s, Star)).over == "entries" else list
-    return holder if type(value) is wanted else None
 
 
 def _all_rows(emit: Emit, here: At) -> list[tuple[Any, At]]:

@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple
 from sandbox.simulator.answer import LAG_MS
 from sandbox.simulator.identity import Target, Universe, set_identity
 from sandbox.simulator.market import draw
-from sandbox.simulator.places import Body, Place, knowing, locate, parse
+from sandbox.simulator.places import Body, Place, knowing, locate, outermost, parse
 from sandbox.simulator.spelling import number_like, time_like
 from sandbox.simulator.truth import Truth
 from services.collector.map.paths import At, top
@@ -56,11 +56,19 @@ class BookWriter:
 
     def write(self, body: Body, target: Target, turn: Turn, params: dict[str, str], factor: float) -> None:
         """Fill `body` in place with the book of `target`."""
+        self._rename_key(body, target)
         rows = self._select(top(body.inner, params)).rows
         for row, at in rows[:1]:
             set_identity(self._universe, self._provider, self._emit, target, row, at, body)
             self._levels(row, at, body, list(self._changes(target, turn, factor)))
             self._numbers(row, at, body, turn)
+
+    def _rename_key(self, body: Body, target: Target) -> None:
+        """Where books stand under the name of their market, the first takes the market's name and the others go."""
+        holder = outermost(self._emit, body) if self._rule.entity.symbol == "$key" else None
+        name = self._universe.spell(self._provider, self._rule.entity, target)
+        if holder is not None and name is not None and holder.read():
+            holder.write({name: next(iter(holder.read().values()))})
 
     def levels(self, target: Target, tick: int, factor: float) -> list[Level]:
         """The whole book at a tick, best levels first."""

@@ -163,3 +163,27 @@ def _in_column(path: Path, at: At, rows: Zip, body: Body) -> Place | None:
     if type(values) is not list or at.index >= len(values):
         return None
     return Place(values, at.index) if len(path.steps) == 1 else _walk(values[at.index], path.steps[1:], None, body)
+
+
+def outermost(emit: Emit, body: Body) -> Place | None:
+    """Where the outermost list (or object) of an emit's rows stands; None for a single row or columns."""
+    if emit.rows is None or isinstance(emit.rows, Zip):
+        return None
+    path = parse(emit.rows)
+    steps: list[Any] = []
+    for step in path.steps:
+        if isinstance(step, Star):
+            break
+        steps.append(step)
+    else:
+        return None
+    value: Any = body.inner
+    holder = body.root_place()
+    for step in steps:
+        if (type(value) is dict and step in value) or (type(value) is list and type(step) is int and step < len(value)):
+            holder = Place(value, step)
+            value = value[step]
+        else:
+            return None
+    wanted = dict if next(s for s in path.steps if isinstance(s, Star)).over == "entries" else list
+    return holder if type(value) is wanted else None

@@ -63,10 +63,18 @@ class Server:
         elif word == "_truth":
             response = self._truth(query)
         else:
-            response = self._simulator.respond(word, scope["method"], "/" + rest, query, body, now_ms())
+            response = self._asked(word, scope["method"], "/" + rest, query, body)
         if response.delay_ms:
             await asyncio.sleep(response.delay_ms / 1000)
         await _answer(response, send)
+
+    def _asked(self, provider: str, method: str, path: str, query: str, body: bytes) -> Response:
+        """The provider's answer; a definition that the simulator stumbles over is named in the log and in the answer."""
+        try:
+            return self._simulator.respond(provider, method, path, query, body, now_ms())
+        except Exception as fault:
+            log.exception("%s %s %s cannot be simulated", provider, method, path)
+            return _json(500, {"detail": f"{provider} {path}: {type(fault).__name__}: {fault}"})
 
     async def _socket(self, scope: Scope, receive: Receive, send: Send) -> None:
         word, _, rest = unquote(scope["path"]).lstrip("/").partition("/")
