@@ -200,7 +200,9 @@ LONG_FILES: dict[str, tuple[int, str]] = {}
 ORDINARY_IDS = frozenset({"parallax"})
 
 # Parts of benchmarks that are not called so, with the reason why they name providers.
-MEASURED_WITH = {"services.collector.by_hand": "hand-written mappings of real answers, which the compiled ones are measured against"}
+MEASURED_WITH = {
+    "services.collector.by_hand": "hand-written mappings of real answers, which the compiled ones are measured against"
+}
 
 FORBIDDEN_NAMES = frozenset({"utils", "util", "helpers", "helper", "base", "manager", "misc", "common_utils"})
 
@@ -368,10 +370,7 @@ def test_no_file_is_excused_that_became_short() -> None:
 
 @pytest.mark.parametrize("name", modules())
 def test_a_module_is_a_noun(name: str) -> None:
-    assert set(name.split(".")) & # Parts of benchmarks that are not called so, with the reason why they name providers.
-MEASURED_WITH = {"services.collector.by_hand": "hand-written mappings of real answers, which the compiled ones are measured against"}
-
-FORBIDDEN_NAMES == set()
+    assert set(name.split(".")) & FORBIDDEN_NAMES == set()
 
 
 @pytest.mark.parametrize("name", [name for name, path in modules().items() if path.name == "__init__.py"])
