@@ -9,6 +9,7 @@ import msgspec
 
 from schemas.events import CONTROL_RATES, Value
 from services.aggregator.engine.model import (
+    EARLIEST_MS,
     EPOCH_SPAN,
     MINUTE_MS,
     Aside,
@@ -21,9 +22,6 @@ from services.aggregator.engine.model import (
 from services.aggregator.engine.partition import Partition
 from services.aggregator.engine.rules import TARGET
 from services.aggregator.engine.windows import SEEN_TRADES
-
-EARLIEST_MS = 1_230_940_800_000
-"""2009-01-03, the first block of bitcoin: no statement of ours is older."""
 
 _decode = msgspec.json.Decoder(Statement).decode
 

@@ -31,6 +31,9 @@ class Record(Protocol):
     def value(self) -> bytes | None: ...
 
 
+EARLIEST_MS = 1_230_940_800_000
+"""2009-01-03, the first block of bitcoin: no statement of ours is older."""
+
 CandleKind = Literal["trade", "quote"]
 
 

@@ -9,7 +9,7 @@ from msgspec import Struct
 from services.aggregator.engine import checkpoint, emit
 from services.aggregator.engine.candles import Candles
 from services.aggregator.engine.checkpoint import FUSER, NAMES, Mark, Recovery
-from services.aggregator.engine.model import EPOCH_SPAN, MINUTE_MS, Aside, Counts, Entity, Output
+from services.aggregator.engine.model import EARLIEST_MS, EPOCH_SPAN, MINUTE_MS, Aside, Counts, Entity, Output
 from services.aggregator.engine.names import Names
 from services.aggregator.engine.rates import Rates
 from services.aggregator.engine.rules import TARGET, Rules
@@ -57,7 +57,7 @@ class Partition:
         self.position = -1
         """Offset of the newest raw record folded."""
         self.epoch = 0
-        self.log_ms = 0
+        self.log_ms = EARLIEST_MS - 1
         """Newest receive time seen in the log: the clock of everything that expires or closes."""
         self.next_epoch_ms = 0
         self.turn_ms = 0
