@@ -1,0 +1,45 @@
+"""When keys are sent: the leading edge at once, then at most once per interval, and nothing is forgotten."""
+
+from __future__ import annotations
+
+from services.aggregator.engine import Partition
+from services.aggregator.engine.fold import fold
+from tests.unit.aggregator.engine.logs import log, raw, rules
+
+
+def versions(partition: Partition, now_ms: int) -> list[int]:
+    return [int(value.split(b'"version":')[1].split(b",")[0]) for _, value in partition.take(now_ms, 1 << 30)]
+
+
+def test_a_quiet_key_is_sent_at_once_then_at_most_every_100_ms_with_the_newest_version() -> None:
+    partition = Partition(rules(), 0)
+    seen = []
+    for number in range(30):
+        now_ms = 1000 + number * 10
+        fold(partition, log(raw(price=100.0 + number / 1000, at_ms=number), start=number), now_ms)
+        seen += [(now_ms, version) for version in versions(partition, now_ms)]
+    assert seen == [(1000, 0), (1110, 11), (1220, 22)]
+    assert versions(partition, 1400) == [29]
+    assert versions(partition, 9999) == []
+
+
+def test_while_the_log_is_ahead_a_key_waits_a_second_for_more() -> None:
+    partition = Partition(rules(), 0)
+    fold(partition, log(raw()), 1000, behind=True)
+    assert versions(partition, 1990) == []
+    assert versions(partition, 2010) == [0]
+
+
+def test_no_more_than_the_limit_is_taken_and_the_rest_comes_next_in_order() -> None:
+    partition = Partition(rules(), 0)
+    fold(partition, log(*[raw(f"asset:c{n}", at_ms=n) for n in range(5)]), 0)
+    assert [[key for key, _ in partition.take(0, 2)] for _ in range(3)] == [[b"asset:c0", b"asset:c1"], [b"asset:c2", b"asset:c3"], [b"asset:c4"]]
+
+
+def test_when_sources_learn_dirty_keys_keep_the_answer_from_before() -> None:
+    partition = Partition(rules(), 0)
+    fold(partition, log(raw("asset:early")), 0)
+    fold(partition, log(raw("asset:late", at_ms=120_000), start=1), 0)
+    early = partition.due.waiting()[0]
+    assert early.key == b"asset:early"
+    assert early.payload is not None
