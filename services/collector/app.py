@@ -228,7 +228,7 @@ async def build(
     streaming = Sockets(providers, known, listing, interests.wanted, open_channel) if own.streams else None
     leases = await _leases(own, names, polling, streaming, measured, stack) if own.leases else None
     if streaming is not None:
-        polling.relisted = streaming.replan
+        polling.demand_changed = streaming.replan
     collector = Collector(
         own, box, publisher, polling, streaming, leases, measured, store, summaries(providers, definitions, where)
     )

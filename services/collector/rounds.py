@@ -68,8 +68,8 @@ class Rounds:
         self._stale = True
         self._planned_ms = 0
         self._closed = False
-        self.relisted: Callable[[], None] = lambda: None
-        """Called when a provider was found not to list something that was wanted."""
+        self.demand_changed: Callable[[], None] = lambda: None
+        """Called when something else is wanted, or a provider was found not to list what is."""
         self._running = 0
 
     def share(self, owns: Owns) -> None:
@@ -93,7 +93,9 @@ class Rounds:
         async with asyncio.TaskGroup() as group:
             while not self._closed:
                 now_ms = _now_ms()
-                self._stale = self._interests.expire(now_ms) or self._stale
+                if self._interests.expire(now_ms):
+                    self._stale = True
+                    self.demand_changed()
                 if self._stale and now_ms - self._planned_ms >= REPLAN_MS:
                     self._plan(now_ms)
                 for found in self._schedule.due(now_ms):
@@ -112,6 +114,7 @@ class Rounds:
             command.entity, command.keep_ms or _now_ms() + INTEREST_MS
         ):
             self.replan()
+            self.demand_changed()
         questions = self._questions(category, command, deadline_ms)
         if not questions:
             return "refused"
@@ -224,7 +227,7 @@ class Rounds:
     def _leave_out(self, line: Line, value: str) -> None:
         self._listing.absent(line.provider.id, value, _now_ms())
         self.replan()
-        self.relisted()
+        self.demand_changed()
 
     def _questions(self, category: str, command: Command, deadline_ms: int) -> list[Question]:
         """The question of a command: to whom it names, else to the members of a pool, the first who can first."""

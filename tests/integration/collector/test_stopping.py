@@ -6,11 +6,7 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from functools import partial
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
@@ -20,52 +16,13 @@ from sandbox.process import free_port
 from services.common import provision
 from services.common.settings import CommonSettings
 from tests.fixtures import loopback, venue
-from tests.fixtures.collecting import Followed, collecting, followed, settings
+from tests.fixtures.collecting import collecting, followed, settings
+from tests.fixtures.collector_process import flood, longer, prices, process, settled, survives_kills
 from tests.fixtures.loopback import Asked, response
 from tests.fixtures.until import until
-from tests.fixtures.venue import Line, trade
+from tests.fixtures.venue import Line
 
 pytestmark = pytest.mark.topics("raw.*", "ops.*", "archive", "dlq")
-
-
-@asynccontextmanager
-async def process(
-    common: CommonSettings, home: Path, category: str = "exchange", **more: str
-) -> AsyncIterator[asyncio.subprocess.Process]:
-    """`parallax collector` as a process of its own; killed at the end if it still runs."""
-    environ = os.environ | {
-        "PARALLAX_KAFKA": common.kafka,
-        "PARALLAX_TOPIC_PREFIX": common.topic_prefix,
-        "PARALLAX_PROVIDERS_PATH": str(home),
-        "PARALLAX_PROVIDERS": "acme",
-        "PARALLAX_LEASES": "false",
-        **more,
-    }
-    argv = ["-m", "services.cli", "collector", "--category", "exchange"]
-    running = await asyncio.create_subprocess_exec(
-        sys.executable, *argv, env=environ, stderr=asyncio.subprocess.DEVNULL
-    )
-    try:
-        yield running
-    finally:
-        if running.returncode is None:
-            running.kill()
-            await running.wait()
-
-
-async def prices(seen: Followed) -> list[Any]:
-    return [event.metrics["trade_price"] for event in await seen.raw() if "trade_price" in event.metrics]
-
-
-async def flood(line: Line, sent: list[float]) -> None:
-    """Trades as fast as the client reads them."""
-    await line.confirmed()
-    while True:
-        price = float(len(sent) + 1)
-        sent.append(price)
-        await line.send(trade(len(sent), price))
-        if len(sent) % 50 == 0:
-            await asyncio.sleep(0.005)
 
 
 async def test_sigterm_flushes_what_was_read_and_exits_0(common: CommonSettings, tmp_path: Path) -> None:
@@ -77,60 +34,21 @@ async def test_sigterm_flushes_what_was_read_and_exits_0(common: CommonSettings,
     async with venue.venue(script) as server, followed(common) as seen:
         home = venue.definition(tmp_path, endpoints={}, streams={"spot": venue.stream(server.url)})
         async with process(common, home) as running:
-            await until(lambda: _longer(seen, 500), 40)
+            await until(lambda: longer(seen, 500), 40)
             running.send_signal(signal.SIGTERM)
             assert await asyncio.wait_for(running.wait(), 20) == 0
         await asyncio.sleep(0)
-        found = await until(lambda: _settled(seen), 20)
+        found = await until(lambda: settled(seen), 20)
     assert found == sent[: len(found)], "in order, without a hole, none twice"
     assert len(found) >= 500
 
 
-async def _longer(seen: Followed, count: int) -> bool:
-    return len(await prices(seen)) >= count
-
-
-async def _settled(seen: Followed) -> list[Any]:
-    before = -1
-    found = await prices(seen)
-    while len(found) != before:
-        before = len(found)
-        await asyncio.sleep(0.2)
-        found = await prices(seen)
-    return found
-
-
+@pytest.mark.slow
+@pytest.mark.timeout(240)
 async def test_after_sigkill_what_the_broker_has_is_whole_and_a_repeat_has_the_same_ids(
     common: CommonSettings, tmp_path: Path
 ) -> None:
-    sent: dict[int, list[float]] = {}
-
-    async def script(line: Line) -> None:
-        await flood(line, sent.setdefault(line.number, []))
-
-    async with venue.venue(script) as server, followed(common) as seen:
-        home = venue.definition(tmp_path, endpoints={}, streams={"spot": venue.stream(server.url)})
-        for _ in range(5):
-            async with process(common, home) as running:
-                already = len(await prices(seen))
-                await until(partial(_longer, seen, already + 200), 40)
-                running.send_signal(signal.SIGKILL)
-                assert await running.wait() == -signal.SIGKILL
-        await until(lambda: _settled(seen), 20)
-        events = [event for event in await seen.raw() if "trade_price" in event.metrics]
-    rounds: list[list[float]] = []
-    for event in events:
-        price = float(event.metrics["trade_price"])  # type: ignore[arg-type]
-        if price == 1.0:
-            rounds.append([])
-        rounds[-1].append(price)
-    assert len(rounds) == 5
-    for number, found in enumerate(rounds):
-        assert found == sent[number][: len(found)], "what is there begins at the first message and has no hole"
-    by_price: dict[float, set[str]] = {}
-    for event in events:
-        by_price.setdefault(float(event.metrics["trade_price"]), set()).add(event.id)  # type: ignore[arg-type]
-    assert {len(ids) for ids in by_price.values()} == {1}, "the same statement read five times has one id"
+    await survives_kills(common, tmp_path, times=5)
 
 
 async def test_an_answer_under_way_when_the_stop_comes_is_still_published(
@@ -167,6 +85,8 @@ async def test_without_kafka_it_says_what_is_missing_and_fails(tmp_path: Path) -
         assert await asyncio.wait_for(running.wait(), 30) == 1
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(240)
 async def test_while_kafka_is_away_reading_pauses_it_says_so_and_nothing_is_lost(tmp_path: Path) -> None:
     """Away: the broker's process is stopped in mid-flow and goes on later."""
     sent: list[float] = []
@@ -182,7 +102,7 @@ async def test_while_kafka_is_away_reading_pauses_it_says_so_and_nothing_is_lost
             streams = {"spot": venue.stream(server.url, silence_s=60)}
             home = venue.definition(tmp_path, endpoints={}, streams=streams)
             async with process(common, home, PARALLAX_OUTBOX_MB="1", PARALLAX_OPS_PORT=str(port)) as running:
-                await until(lambda: _longer(seen, 200), 40)
+                await until(lambda: longer(seen, 200), 40)
                 already = len(await prices(seen))
                 assert (await _ops(port, "/readyz"))[0] == 200
                 os.kill(server_of_kafka.pid or 0, signal.SIGSTOP)
@@ -190,10 +110,10 @@ async def test_while_kafka_is_away_reading_pauses_it_says_so_and_nothing_is_lost
                 assert (status, why.split(";")[0][:40]) == (503, "Kafka has acknowledged nothing for 10 s")
                 await until(lambda: _paused(port), 20)
                 os.kill(server_of_kafka.pid or 0, signal.SIGCONT)
-                await until(lambda: _longer(seen, already + 4_000), 40)
+                await until(lambda: longer(seen, already + 4_000), 40)
                 running.send_signal(signal.SIGTERM)
                 assert await asyncio.wait_for(running.wait(), 30) == 0
-            found = await until(lambda: _settled(seen), 20)
+            found = await until(lambda: settled(seen), 20)
     assert len(found) > already + 2_000, "more arrived than fits into the outbox"
     assert found == sent[: len(found)], "nothing that was read is missing or doubled, in the order of the venue"
 
@@ -221,6 +141,8 @@ async def _paused(port: int) -> bool:
     return before == after and 1_000_000 < waiting < 1_100_000
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(240)
 async def test_with_every_provider_it_stays_small_and_stops_soon(common: CommonSettings) -> None:
     port = free_port()
     async with loopback.http(loopback.always(500)) as server:
