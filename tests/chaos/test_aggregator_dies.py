@@ -74,7 +74,7 @@ async def test_sigkill_at_random_loses_nothing_and_doubles_nothing(common: Commo
 async def test_sigterm_hands_over_without_folding_twice(common: CommonSettings, tmp_path: Path) -> None:
     async def handover(found: list[Worker]) -> None:
         for worker in found:
-            await until(lambda w=worker: "partitions," in w.text(), 30)
+            await worker.joined()
             await asyncio.sleep(2)
             assert await asyncio.to_thread(worker.stop) == 0
             worker.start()

@@ -45,7 +45,7 @@ NAMES: tuple[Name, ...] = (
     Name(THREAD, "_create_worker_consumer", ("transport",), "set the range assignor before the consumer starts"),
     Name(THREAD, "_ensure_consumer", (), "the aiokafka consumer of the thread"),
     Name(THREAD, "commit", ("offsets",), "prove membership"),
+    Name("mode.services:Service", "_stopped", None, "whether a service was told to stop"),
     Name(AIOKAFKA, "_coordinator", None, "its generation tells whether the group threw us out"),
     Name(AIOKAFKA, "_partition_assignment_strategy", None, "the assignor"),
-    Name(AIOKAFKA, "_fetch_max_wait_ms", None, "how long a fetch may wait for data at the broker"),
 )
