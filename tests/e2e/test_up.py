@@ -98,28 +98,21 @@ def test_prices_are_served_a_crash_heals_and_ctrl_c_leaves_nothing(tmp_path: Pat
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(240)
 @pytest.mark.skipif(sys.platform != "linux", reason="the kernel's parent-death signal exists on Linux only")
-def test_a_runner_that_is_killed_takes_everything_with_it(tmp_path: Path) -> None:
-    with up(tmp_path, "--idle") as run:
+def test_a_killed_runner_takes_everything_with_it_and_its_data_is_used_by_the_next(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    with up(tmp_path, "--idle", "--data", str(data)) as run:
         children = run.descendants()
         assert len(children) >= 5
+        first = (data / "kafka" / "data" / "meta.properties").read_text()
         run.process.kill()
         run.process.wait()
         until_sync(lambda: gone(children), 20, "all children gone")
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(180)
-def test_data_in_a_folder_of_ones_own_is_there_again_after_a_restart(tmp_path: Path) -> None:
-    data = tmp_path / "data"
     with up(tmp_path, "--idle", "--data", str(data)) as run:
-        until_sync(lambda: states(run), 20)
+        assert "64 topics" in run.said()
+        assert (data / "kafka" / "data" / "meta.properties").read_text() == first
         assert run.stop(signal.SIGTERM) == 0
-    assert (data / "kafka" / "data" / "meta.properties").exists()
-    with up(tmp_path, "--idle", "--data", str(data)) as run:
-        assert re.search(r"64 topics", run.said())
-        assert run.stop() == 0
 
 
 def test_a_taken_port_is_told_before_anything_starts(tmp_path: Path) -> None:
