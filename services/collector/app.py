@@ -297,6 +297,8 @@ async def _leases(
         if streaming is not None:
             streaming.share(leases.owns)
 
-    return await stack.enter_async_context(
+    member = await stack.enter_async_context(
         follower(own, names, own.lease_session_ms, changed, polling.fetch, measured.inc)
     )
+    changed(member.leases)  # nothing is ours before the first assignment: a newcomer must not poll what others poll
+    return member

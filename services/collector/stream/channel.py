@@ -71,6 +71,8 @@ class Tally(Struct):
     """Monotonic time of the last message."""
     advanced_s: float = 0.0
     """Monotonic time at which the event time last moved on."""
+    standing: int = 0
+    """Messages since then that carried an event time all the same; a quiet market sends none."""
 
 
 class Channel:
@@ -210,7 +212,7 @@ class Channel:
             if silent_s > self._stream.silence_s:
                 raise Ended("silent", "TIMEOUT", f"no message for {silent_s:.0f} s")
             stood_s = now_s - self._tally.advanced_s
-            if self._tally.newest_event_ms is not None and stood_s > STALE_SILENCES * self._stream.silence_s:
+            if self._tally.standing and stood_s > STALE_SILENCES * self._stream.silence_s:
                 raise Ended("stale", "STALE", f"the event time has not moved for {stood_s:.0f} s")
             if now_s - reported_s >= REPORT_S:
                 reported_s = now_s
@@ -250,11 +252,11 @@ class Channel:
             case "ping":
                 self._outgoing.append(dialects.pong(self._stream, heard.reply, received_ms))
             case "data":
-                self._acks += 1
+                self._confirmed(received_ms)
                 assert heard.mapped is not None
                 self._publish(heard.mapped, frame, received_ms)
             case "ack" | "bound":
-                self._acks += 1
+                self._confirmed(received_ms)
             case "refused" | "error":
                 self._report("UNSUPPORTED", received_ms, f"{heard.kind}: {heard.detail or heard.message or ''}")
                 self._bury(frame, received_ms, heard.kind.upper(), heard.detail)
@@ -263,6 +265,11 @@ class Channel:
                     raise Ended("refused", "UNSUPPORTED", heard.detail or "")
             case "unknown":
                 self._bury(frame, received_ms, "UNKNOWN_MESSAGE", None)
+
+    def _confirmed(self, received_ms: int) -> None:
+        self._acks += 1
+        if self._acks == 1:
+            self._report("OK", received_ms, "subscribed")
 
     def _publish(self, mapped: Mapped, frame: bytes | str, received_ms: int) -> None:
         events = mapped.events
@@ -282,13 +289,18 @@ class Channel:
                     self._resync(self._tops.spoil(one.entity))
         if mapped.unknown:
             self._metrics.inc("rows_unknown_total", sum(mapped.unknown.values()), provider=self._provider.id)
-        newest = mapped.newest_event_ms
-        if newest is not None and (self._tally.newest_event_ms is None or newest > self._tally.newest_event_ms):
-            self._tally.newest_event_ms = newest
-            self._tally.advanced_s = time.monotonic()
+        if mapped.newest_event_ms is not None:
+            self._advance(mapped.newest_event_ms)
         if events:
             self._publisher.events(events, "stream")
             self._tally.events += len(events)
+
+    def _advance(self, event_ms: int) -> None:
+        tally = self._tally
+        if tally.newest_event_ms is None or event_ms > tally.newest_event_ms:
+            tally.newest_event_ms, tally.advanced_s, tally.standing = event_ms, time.monotonic(), 0
+        else:
+            tally.standing += 1
 
     def _resync(self, resync: Resync) -> None:
         """Ask for a new start of a book, by REST, by subscribing anew, or in the end by a new connection."""

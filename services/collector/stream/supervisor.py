@@ -56,7 +56,7 @@ class Sockets:
                 await self._changed.wait()
                 self._changed.clear()
                 await self._settle(group)
-                await asyncio.sleep(SETTLE_S)
+                await asyncio.sleep(SETTLE_S if self._running else 0)
 
     async def _settle(self, group: asyncio.TaskGroup) -> None:
         now_ms = time.time_ns() // 1_000_000

@@ -141,6 +141,22 @@ async def test_a_feed_whose_time_stands_still_is_opened_anew(common: CommonSetti
     assert ended.outcome == "STALE"
 
 
+async def test_a_quiet_market_is_not_taken_for_a_frozen_one(common: CommonSettings, tmp_path: Path) -> None:
+    async def script(line: Line) -> None:
+        await line.confirmed()
+        await line.send(trade(1))
+        await asyncio.sleep(3)
+        await line.send(trade(2))
+        await line.forever()
+
+    async with venue.venue(script) as server, followed(common) as seen:
+        async with collecting(settings(common, folder(tmp_path, server.url))):
+            await until(lambda: trades(seen, 2), 20)
+            [said, *_] = await seen.attempts()
+    assert len(server.lines) == 1
+    assert (said.outcome, said.detail) == ("OK", "subscribed")
+
+
 async def test_a_subscription_that_nobody_confirms_is_tried_again(common: CommonSettings, tmp_path: Path) -> None:
     async def script(line: Line) -> None:
         if line.number == 0:
