@@ -10,7 +10,7 @@ import math
 from typing import Any
 
 from services.aggregator.fusion.layout import (
-    APART, AT, CAMP, CODE, COPY, COUNT, DRIFT, FALL, FIRST_MS, FRESH, FROZEN, GAIN, GID, INFL_A, INFL_B, LAG, LAGGING, LAST_VALUE, MEAN, KNOWN, NOISE, ODD, RIGHT, ORDER, PID, R_CHI, R_CONF, R_DOF, R_HIGH, R_LOW, R_MEAN, R_RIVAL,
+    APART, AT, CAMP, CODE, COPY, COUNT, DRIFT, FALL, FIRST_MS, FRESH, FROZEN, GAIN, GID, INFL_A, INFL_B, LAG, LAGGING, LAST_VALUE, MEAN, KNOWN, NOISE, ODD, RIGHT, ORDER, PID, R_CHI, R_CONF, R_DOF, R_DRIFT, R_HIGH, R_LOW, R_MEAN, R_RIVAL,
     R_RIVAL_MEAN, R_RIVAL_VAR, R_SPREAD, R_SURE, R_USED, R_VALUE, R_VAR, R_VOICES, RANGE, RESP, ROW, S2, S2_FLOOR, SECOND, SEEN, SHARE,
     TAU, UNIT_OFF, USED, VAR, VARIANCE, VOICES, VOL, Y,
 )
@@ -33,8 +33,10 @@ EVEN = 1e-9
 """Scores closer than this are equal."""
 FROZEN_WINDOWS = 2.5
 """Windows for which a value stands still, while most others moved, before it is called frozen."""
-TIE_REACH = 4.0
-"""Equal values count as a coincidence or a copy against pairs no further apart than this."""
+TIE_REACH, TIE_FADE = 3.0, 2.0
+"""Equal values are weighed against the pairs that agree in the main: fully up to 3 tolerances apart, not at all from 6."""
+TIE_LEAST, TIE_CHANCE = 3, 8.0
+"""So many equal values may be copies; ties among all others speak for chance, the lack of them among many against it."""
 VOICE_FROM, VOICE_OVER, MOST_SHARED = 3.0, 6.0, 0.98
 """Log-odds of being one voice from which, and over which, two sources are taken for one."""
 WEIGHT_PRIOR = 0.93
@@ -54,6 +56,14 @@ def answer(n: int, window: Array, work: Array, result: Array, head: Array, slots
     drift = head[DRIFT]
     inflation = head[INFL_A] / head[INFL_B]
     # 1. Age, noise and prior odds of each source.
+    news = 0.0
+    for i in range(n):
+        slot = int(window[3 * n + i])
+        if slots[slot, SEEN] == 0.0 or slots[slot, LAST_VALUE] != window[i]:
+            news += 1.0
+    # A trend is carried on only as far as new statements keep coming, and no further than two windows.
+    drift *= min(2.0 * news / n, 1.0)
+    carried = 2.0 * max(as_of - head[AT], 0.0)
     used = 0
     for i in range(n):
         value = window[i]
@@ -67,7 +77,7 @@ def answer(n: int, window: Array, work: Array, result: Array, head: Array, slots
         # A refused value takes part in the loops below with no weight.
         work[VOICES, i] = 0.0
         work[GAIN, i] = -1e9
-        work[Y, i] = 0.0
+        work[Y, i] = -1e12
         work[NOISE, i] = 1.0
         work[VARIANCE, i] = 1.0
         work[FALL, i] = 0.5
@@ -85,7 +95,7 @@ def answer(n: int, window: Array, work: Array, result: Array, head: Array, slots
         tau = ts - sources[row, LAG]
         work[FRESH, i] = fresh
         work[TAU, i] = tau
-        work[Y, i] = (math.log(value) if rel else value) / tol + drift * (as_of - tau)
+        work[Y, i] = (math.log(value) if rel else value) / tol + drift * min(as_of - tau, carried)
         work[NOISE, i] = max(sources[row, S2], S2_FLOOR) * inflation + head[APART]
         work[VARIANCE, i] = work[NOISE, i] + vol * (as_of - tau)
         work[FALL, i] = 0.5 / work[VARIANCE, i]
@@ -107,12 +117,11 @@ def answer(n: int, window: Array, work: Array, result: Array, head: Array, slots
         for j in range(i):
             if window[i] == window[j]:
                 ties += 1
-    near = 0
+    near = 0.0
     if ties > 0:
         for i in range(n):
             for j in range(i):
-                if abs(work[Y, i] - work[Y, j]) < TIE_REACH:
-                    near += 1
+                near += min(max(TIE_FADE - abs(work[Y, i] - work[Y, j]) / TIE_REACH, 0.0), 1.0)
     for i in range(n):
         if work[CODE, i] == RANGE:
             continue
@@ -122,16 +131,16 @@ def answer(n: int, window: Array, work: Array, result: Array, head: Array, slots
         twin = 0.0
         if ties > 0:
             same = 0
-            outer = 0
+            outer = 0.0
             for j in range(n):
                 if window[i] == window[j]:
                     same += 1
-                elif abs(work[Y, i] - work[Y, j]) < TIE_REACH:
-                    outer += 1
-            if same > 1:
+                else:
+                    outer += min(max(TIE_FADE - abs(work[Y, i] - work[Y, j]) / TIE_REACH, 0.0), 1.0)
+            if same >= TIE_LEAST:
                 # Do others that agree in the main also agree to the last digit? Then so may these, without copying.
                 inner = same * (same - 1) // 2
-                twin = max(0.0, 1.0 - 4.0 * (ties - inner + 1.0) / (near - inner - same * outer + 2.0))
+                twin = max(0.0, 1.0 - TIE_CHANCE * (ties - inner + 1.0) / (near - inner - same * outer + 2.0))
         total = 1.0
         for j in range(i):
             if work[CODE, j] == RANGE:
@@ -333,7 +342,7 @@ def answer(n: int, window: Array, work: Array, result: Array, head: Array, slots
         i = int(work[ORDER, a])
         slot = int(window[3 * n + i])
         row = int(slots[slot, ROW])
-        stated = work[Y, i] - drift * (as_of - work[TAU, i])
+        stated = work[Y, i] - drift * min(as_of - work[TAU, i], carried)
         off = stated - value
         if abs(off) > FLAG:
             moved = 0
@@ -370,7 +379,7 @@ def answer(n: int, window: Array, work: Array, result: Array, head: Array, slots
             i = int(work[ORDER, a])
             if abs(work[Y, i] - value) < abs(work[Y, nearest_i] - value):
                 nearest_i = i
-        value = work[Y, nearest_i] - drift * (as_of - work[TAU, nearest_i])
+        value = work[Y, nearest_i] - drift * min(as_of - work[TAU, nearest_i], carried)
         confidence = first_weight * 0.5 * (math.erf((value + 1.0 - mean) / sd / SQRT_2)
                                            - math.erf((value - 1.0 - mean) / sd / SQRT_2))
         work[CODE, nearest_i] = USED
@@ -393,6 +402,7 @@ def answer(n: int, window: Array, work: Array, result: Array, head: Array, slots
     result[R_SURE] = first_weight
     result[R_SPREAD] = highest_used - lowest_used
     result[R_CHI] = chi
+    result[R_DRIFT] = drift
     result[R_DOF] = dof
     result[R_RIVAL] = rival_weight
     result[R_RIVAL_MEAN] = rival_mean

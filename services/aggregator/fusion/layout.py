@@ -25,7 +25,7 @@ SOURCE = PROFILE + len(SHIFTS)
 SHARE, CODE, RESP, Y, TAU, VARIANCE, VOICES, GAIN, NOISE, ODD, FRESH, SECOND, ORDER, RESID, SURPRISE, FALL, WORKS = range(17)
 # and RESULT, float64 vector; the first seven go into the answer as they are.
 (R_VALUE, R_CONF, R_LOW, R_HIGH, R_SPREAD, R_USED, R_VOICES, R_MEAN, R_VAR, R_SURE, R_CHI, R_DOF, R_RIVAL, R_RIVAL_MEAN,
- R_RIVAL_VAR, RESULT) = range(16)
+ R_RIVAL_VAR, R_DRIFT, RESULT) = range(17)
 ANSWERED = 7
 
 # Reasons, as codes of WORK[CODE].

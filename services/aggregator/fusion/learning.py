@@ -10,7 +10,7 @@ import math
 from services.aggregator.fusion.kernel import Array
 from services.aggregator.fusion.layout import (
     APART, AT, AUTO_A, AUTO_B, COUNT, DRIFT, FAST_A, FAST_D, FIRST_MS, FRESH, FRONT, GAIN, INFL_A, INFL_B, KNOWN, LAG, LAST_MS, LAST_VALUE, LONG_A, LONG_D, MEAN,
-    METRIC, METRIC_UNIT, MOVE_A, MOVE_D, N_ERR, N_IN, N_LAG, NOISE, OFF, ORDER, PAIRS, PATH, PID, PROFILE, RATE, R_CHI, R_DOF, R_MEAN, R_SURE, R_VAR, RESID, RESP, RIGHT, RING, RING_AGE, RING_ERROR, ROW, S2, S2_CEIL, S2_FLOOR, S2_START, SAMPLES, SECOND, SEEN, SHARE, SHIFTS, SLOW_A,
+    METRIC, METRIC_UNIT, MOVE_A, MOVE_D, N_ERR, N_IN, N_LAG, NOISE, OFF, ORDER, PAIRS, PATH, PID, PROFILE, RATE, R_CHI, R_DOF, R_DRIFT, R_MEAN, R_SURE, R_VAR, RESID, RESP, RIGHT, RING, RING_AGE, RING_ERROR, ROW, S2, S2_CEIL, S2_FLOOR, S2_START, SAMPLES, SECOND, SEEN, SHARE, SHIFTS, SLOW_A,
     SLOW_B, SLOW_D, SUM_ERR, SUM_IN, SURPRISE, TAU, UNIT, VAR, VOICE, VOICES, VOL, Y, ZERO_SHIFT,
 )
 
@@ -92,6 +92,8 @@ def learn(n: int, window: Array, work: Array, result: Array, head: Array, path: 
     used = 0
     while used < n and work[ORDER, used] >= 0.0:
         used += 1
+    drift = result[R_DRIFT]
+    carried = 2.0 * max(as_of - head[AT], 0.0)
     metric = int(head[METRIC])
     front = sources[metric, LAG]
     if front != head[FRONT]:
@@ -103,7 +105,6 @@ def learn(n: int, window: Array, work: Array, result: Array, head: Array, path: 
     count = head[COUNT]
     elapsed = as_of - head[AT]
     vol = head[VOL]
-    drift = head[DRIFT]
     if count > 0.0:
         if elapsed <= 0.0:
             return
@@ -160,7 +161,7 @@ def learn(n: int, window: Array, work: Array, result: Array, head: Array, path: 
         row = int(slots[slot, ROW])
         lag = sources[row, LAG]
         tau = work[TAU, i]
-        stated = work[Y, i] - drift * (as_of - tau)
+        stated = work[Y, i] - drift * min(as_of - tau, carried)
         error = stated - at_time(path, samples, as_of, mean, tau)
         work[RESID, i] = error
         scale = max(sources[row, S2], S2_FLOOR) * inflation + var + 0.3 * vol * unit

@@ -57,15 +57,19 @@ def voices_of(sources: list[Source], z: list[float]) -> list[float]:
     n = len(sources)
     pairs = [(i, j) for i in range(n) for j in range(i)]
     ties = sum(sources[i].value == sources[j].value for i, j in pairs)
-    near = sum(abs(z[i] - z[j]) < 4.0 for i, j in pairs)
+
+    def agree(i: int, j: int) -> float:
+        return min(max(2.0 - abs(z[i] - z[j]) / 3.0, 0.0), 1.0)
+
+    near = sum(agree(i, j) for i, j in pairs)
     totals = []
     for i in range(n):
         same = [j for j in range(n) if sources[j].value == sources[i].value]
-        outer = [j for j in range(n) if j not in same and abs(z[i] - z[j]) < 4.0]
+        outer = sum(agree(i, j) for j in range(n) if j not in same)
         twin = 0.0
-        if len(same) > 1:
+        if len(same) > 2:
             inner = len(same) * (len(same) - 1) // 2
-            twin = max(0.0, 1.0 - 4.0 * (ties - inner + 1) / (near - inner - len(same) * len(outer) + 2))
+            twin = max(0.0, 1.0 - 8.0 * (ties - inner + 1) / (near - inner - len(same) * outer + 2))
         total = 1.0
         for j in range(n):
             if j != i:
@@ -83,6 +87,8 @@ def answer(sources: list[Source], as_of: float, tol: float, vol: float, drift: f
            apart: float = 0.0, before: Before | None = None) -> Belief:
     """The model of docs/fusion.md for values in relative scale."""
     z, tau, noise, var, gain, odds = [], [], [], [], [], []
+    drift *= min(2.0 * sum(s.first_seen is None for s in sources) / len(sources), 1.0)
+    carried = 2.0 * (as_of - before.at) if before else math.inf
     for s in sources:
         t = min(s.ts, as_of)
         if s.first_seen is not None:
@@ -91,7 +97,7 @@ def answer(sources: list[Source], as_of: float, tol: float, vol: float, drift: f
         trust = (10.0 * min(max(0.93 * s.weight, 0.05), 0.93) + s.known * s.right) / (10.0 + s.known)
         own = max(s.variance, 0.0025) * inflation + apart
         tau.append(t)
-        z.append(math.log(s.value) / tol + drift * (as_of - t))
+        z.append(math.log(s.value) / tol + drift * min(as_of - t, carried))
         noise.append(own)
         var.append(own + vol * (as_of - t))
         odds.append(trust)

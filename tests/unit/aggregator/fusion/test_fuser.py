@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from services.aggregator.fusion import Answer, Fuser, Observation, Plain
@@ -146,6 +146,8 @@ def test_scaling_all_values_scales_the_answer(offsets: list[float], factor: floa
 
 @given(st.lists(st.floats(-1.5e-3, 1.5e-3), min_size=2, max_size=12, unique=True), st.floats(0.0, 0.95))
 def test_a_window_that_agrees_better_is_never_less_confident(offsets: list[float], shrink: float) -> None:
+    # Values that differ by less than a rounding error are ties, which may be copies: another question than agreement.
+    assume(len({round(x, 7) for x in offsets}) == len(offsets))
     centre = math.log(float(answer(said(*[100 * math.exp(x) for x in offsets])).value) / 100)  # type: ignore[arg-type]
     far = answer(said(*[100 * math.exp(x) for x in offsets]))
     close = answer(said(*[100 * math.exp(centre + shrink * (x - centre)) for x in offsets]))
