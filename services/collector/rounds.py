@@ -27,6 +27,8 @@ REPLAN_MS: Final = 1_000
 """The timetable is made anew at most this often: what is learnt of listings comes in many small steps."""
 COMMAND_S: Final = 20.0
 """Longest time for a fetch on demand."""
+SNAPSHOT_MS: Final = 300_000
+"""The start of an order book waits this long for its turn: many books of a venue ask at once when a socket opens."""
 JOB_MS: Final = 60_000
 """A job that found no turn for so long is skipped, and says why, even when it is due again only tomorrow."""
 INTEREST_MS: Final = 600_000
@@ -138,7 +140,7 @@ class Rounds:
             Question(
                 line=line,
                 values={param: spelled[0]},
-                deadline_ms=_now_ms() + round(COMMAND_S * 1000),
+                deadline_ms=_now_ms() + SNAPSHOT_MS,
                 max_age_ms=-1,
                 spare_reserve=False,
                 books=take,
