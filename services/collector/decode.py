@@ -9,6 +9,7 @@ import json
 import re
 import zlib
 from collections.abc import Iterator
+from itertools import accumulate
 from typing import Any, NamedTuple
 
 import msgspec
@@ -110,8 +111,14 @@ def _whole(digits: str) -> int | float:
     return int(digits) if len(digits) <= 400 else float(digits)
 
 
+_STEPS = tuple(1 if byte in b"[{" else -1 if byte in b"]}" else 0 for byte in range(256))
+_NOT_BRACKETS = bytes(byte for byte in range(256) if not _STEPS[byte])
+
+
 def _may_be_deep(body: bytes, limit: int) -> bool:
-    return body.count(b"[") + body.count(b"{") > limit and (b"[[[" in body or b"{{" in body or len(body) > limit * 2)
+    """Whether the brackets alone go deeper than the limit; those inside of texts are counted too."""
+    brackets = body.translate(None, _NOT_BRACKETS)
+    return len(brackets) > limit and max(accumulate(map(_STEPS.__getitem__, brackets))) > limit
 
 
 def depth(value: Any) -> int:
@@ -120,8 +127,6 @@ def depth(value: Any) -> int:
     while level:
         level = [inner for outer in level for inner in _inside(outer)]
         deepest += bool(level)
-        if deepest > 10_000:
-            break
     return deepest + 1 if isinstance(value, (list, dict)) else 0
 
 
@@ -196,6 +201,11 @@ def _inflate(frame: bytes, packing: str, caps: Caps) -> bytes:
 def decode_message(frame: bytes | str, packing: str = "text", caps: Caps = CAPS) -> Any:
     """A socket message: JSON, or the bare text when it is none (`pong`)."""
     text = unpack(frame, packing, caps)
+    if len(text) < caps.max_depth * 2 and text[:1] in ("{", "["):  # too short to be too deep
+        try:
+            return _fast.decode(text)
+        except (msgspec.DecodeError, RecursionError):
+            pass  # the long way says what is wrong with it
     stripped = text.strip()
     if stripped[:1] in ("{", "["):
         return _json(stripped.encode(), None, caps)

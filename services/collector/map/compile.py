@@ -11,28 +11,24 @@ import msgspec
 from schemas import metrics as catalogue
 from schemas.events import Origin, Raw, Value
 from services.collector.map.books import BookReader
-from services.collector.map.entities import (
-    EntityReader,
-    NameReader,
-    Scaled,
-    Sources,
-    Unknown,
-    entity_reader,
-    quote_reader,
-)  # fmt: skip
-from services.collector.map.fields import Reader, reader
+from services.collector.map.entities import Sources, SubjectReader, Unknown, subject_reader
+from services.collector.map.fields import Reader, plain, reader
 from services.collector.map.hooks import HOOKS
 from services.collector.map.identity import Identity
+from services.collector.map.inline import Inline, PlainNumber, inline
 from services.collector.map.mapped import Mapped, RowFault
 from services.collector.map.moments import Moment
 from services.collector.map.paths import At, top
 from services.collector.map.rows import Select, selector
-from services.collector.map.values import Bad, plausible_time
+from services.collector.map.values import AHEAD_MS, EARLIEST_MS, Bad
 from services.collector.registry.mapping import Emit, FieldRule
 from services.collector.registry.model import Endpoint, Provider
 from services.common.errors import DefinitionError
 
 _encode = msgspec.json.Encoder().encode
+_hash = hashlib.blake2b
+ID_BYTES = 12
+"""Of an event's id: among a million million statements two share one with a chance of one in a hundred thousand."""
 
 DRIFT_SHARE = 0.5
 """More than this share of the rows without a required field: the shape has changed, not a row."""
@@ -50,10 +46,13 @@ class _Emitter(NamedTuple):
 
     category: str
     select: Select
-    entity: EntityReader
-    quote: NameReader | None
+    subject: SubjectReader
     event: Moment | None
     fields: tuple[_Field, ...]
+    settle: Inline
+    """Plain numbers, all at once; gives the indices of the fields that it left."""
+    rest: tuple[_Field, ...]
+    """Fields that are not plain numbers."""
     counted: Mapping[str, int]
     """Metrics counted in units of the base asset (1) or in money for one unit of it (-1)."""
 
@@ -81,10 +80,13 @@ class Mapper:
 
     def map(self, payload: Any, params: Mapping[str, str], received_ms: int, origin: Origin) -> Mapped:
         """Events of a decoded payload; faults, unknown entities and drift as values, never an exception for data."""
-        mapped = Mapped([], [], [], {}, [])
         if self._hook is not None:
             payload = self._hook(payload, params)
-        here = top(payload, params, received_ms)
+        return self.map_at(top(payload, params, received_ms), received_ms, origin)
+
+    def map_at(self, here: At, received_ms: int, origin: Origin) -> Mapped:
+        """The same for a payload whose place is made already."""
+        mapped = Mapped([], [], [], {}, [])
         for number, emitter in enumerate(self._emitters):
             _emit(number, emitter, here, received_ms, origin, self._stamp, mapped)
         if self._book is not None:
@@ -122,7 +124,8 @@ def _compile(emit: Emit, provider: Provider, sources: Sources, where: str) -> _E
     specs = catalogue.load()
     category = emit.category or provider.home
     fields: list[_Field] = []
-    for metric, rule in emit.fields.items():
+    numbers: list[PlainNumber] = []
+    for index, (metric, rule) in enumerate(emit.fields.items()):
         place = f"{where}.fields.{metric}"
         spec = specs.get(metric)
         if spec is None or spec.category != category:
@@ -131,13 +134,18 @@ def _compile(emit: Emit, provider: Provider, sources: Sources, where: str) -> _E
         shape = rule if isinstance(rule, FieldRule) else FieldRule(path=rule)
         path = shape.path if isinstance(shape.path, str) else (shape.path or [shape.each or ""])[0]
         fields.append(_Field(metric, reader(shape, spec, provider.nulls, place), shape.required, path))
+        number = plain(index, metric, shape, spec, provider.nulls, place)
+        if number is not None:
+            numbers.append(number)
+    settled = {number.place for number in numbers}
     return _Emitter(
         category=category,
         select=selector(emit, where),
-        entity=entity_reader(emit.entity, sources, where),
-        quote=quote_reader(emit.quote, sources, emit.entity, where),
+        subject=subject_reader(emit.entity, emit.quote, sources, where),
         event=Moment(emit.event, f"{where}.event") if emit.event is not None else None,
         fields=tuple(fields),
+        settle=inline(numbers),
+        rest=tuple(field for index, field in enumerate(fields) if index not in settled),
         counted={
             metric: 1 if specs[metric].unit == "base" else -1
             for metric in emit.fields
@@ -147,102 +155,93 @@ def _compile(emit: Emit, provider: Provider, sources: Sources, where: str) -> _E
 
 
 def _emit(
-    number: int,
-    emitter: _Emitter,
-    here: At,
-    received_ms: int,
-    origin: Origin,
-    stamp: Stamp,
-    mapped: Mapped,
+    number: int, emitter: _Emitter, here: At, received_ms: int, origin: Origin, stamp: Stamp, mapped: Mapped
 ) -> None:
+    """Add the events of one emit. This loop is the collector's hot path: names are bound once, calls are few."""
     selected = emitter.select(here)
     if selected.drift is not None:
         mapped.drift.append(selected.drift)
     rows = selected.rows
+    if not rows:
+        return
     mapped.rows += len(rows)
+    about, moment_of, fields = emitter.subject, emitter.event, emitter.fields
+    settle, rest = emitter.settle, emitter.rest
+    category, provider, endpoint = emitter.category, stamp.provider, stamp.endpoint
+    group, weight, registry = stamp.group, stamp.weight, stamp.registry
+    append, unknown = mapped.events.append, mapped.unknown
+    latest_ms, newest_ms = received_ms + AHEAD_MS, mapped.newest_event_ms or 0
     lacking: dict[str, int] = {}
     for index, (row, at) in enumerate(rows):
-        entity = emitter.entity(row, at)
-        if isinstance(entity, Unknown):
-            mapped.unknown[entity.spelling] = mapped.unknown.get(entity.spelling, 0) + 1
+        subject = about(row, at)
+        if isinstance(subject, Unknown):
+            unknown[subject.spelling] = unknown.get(subject.spelling, 0) + 1
             continue
-        units = 1.0
-        if isinstance(entity, Scaled):
-            entity, units = entity
-        values = _values(number, index, emitter, row, at, entity, lacking, mapped)
-        if not values:
-            continue
-        if units != 1.0:
-            _rescale(values, emitter.counted, units)
-        quote: str | None = None
-        if emitter.quote is not None:
-            named = emitter.quote(row, at)
-            if isinstance(named, Unknown):
-                mapped.unknown[named.spelling] = mapped.unknown.get(named.spelling, 0) + 1
+        entity, quote, units = subject
+        values: dict[str, Value] = {}
+        left = settle(row, values)
+        for metric, read, required, path in [*rest, *(fields[one] for one in left)] if left else rest:
+            value = read(row, at)
+            if value is None or isinstance(value, Bad):
+                if not _lack(number, index, entity, metric, path, value, required, lacking, mapped):
+                    break
+            else:
+                values[metric] = value
+        else:
+            if not values:
                 continue
-            quote = named
-        event_ms: int | None = None
-        if emitter.event is not None:
-            moment = emitter.event(row, at)
-            if type(moment) is int:
-                if plausible_time(moment, received_ms):
+            if units != 1.0:
+                _rescale(values, emitter.counted, units)
+            event_ms: int | None = None
+            if moment_of is not None:
+                moment = moment_of(row, at)
+                if type(moment) is int and EARLIEST_MS <= moment <= latest_ms:
                     event_ms = moment
-                    if mapped.newest_event_ms is None or moment > mapped.newest_event_ms:
-                        mapped.newest_event_ms = moment
-                else:
-                    said = "time before 2009" if moment < received_ms else "time in the future"
-                    mapped.faults.append(
-                        RowFault(number, index, entity, "event", emitter.event.path, said, str(moment))
-                    )
-            elif isinstance(moment, Bad):
-                mapped.faults.append(RowFault(number, index, entity, "event", emitter.event.path, *moment))
-        mapped.events.append(
-            Raw(
-                id=event_id(stamp.provider, stamp.endpoint, emitter.category, entity, event_ms, quote, values),
-                category=emitter.category,
-                provider=stamp.provider,
-                endpoint=stamp.endpoint,
-                entity=entity,
-                metrics=values,
-                received_ms=received_ms,
-                origin=origin,
-                event_ms=event_ms,
-                quote=quote,
-                group=stamp.group,
-                weight=stamp.weight,
-                registry=stamp.registry,
-            )
-        )
+                    if moment > newest_ms:
+                        newest_ms = moment
+                elif moment is not None:
+                    mapped.faults.append(_wrong_time(number, index, entity, moment_of.path, moment, received_ms))
+            said = _encode((provider, endpoint, category, entity, event_ms, quote, values))
+            append(
+                Raw(
+                    id=_hash(said, digest_size=ID_BYTES).hexdigest(), category=category, provider=provider, endpoint=endpoint,
+                    entity=entity, metrics=values, received_ms=received_ms, origin=origin, event_ms=event_ms, quote=quote,
+                    group=group, weight=weight, registry=registry,
+                )
+            )  # fmt: skip
+    mapped.newest_event_ms = newest_ms or None
     for metric, count in lacking.items():
         if count > DRIFT_SHARE * len(rows):
             mapped.drift.append(f"{metric}: missing or unreadable in {count} of {len(rows)} rows")
 
 
-def _values(
+def _lack(
     number: int,
     index: int,
-    emitter: _Emitter,
-    row: Any,
-    at: At,
     entity: str,
+    metric: str,
+    path: str,
+    value: Value | Bad | None,
+    required: bool,
     lacking: dict[str, int],
     mapped: Mapped,
-) -> dict[str, Value] | None:
-    """Metrics of a row; None when a required one is missing (noted as a fault)."""
-    values: dict[str, Value] = {}
-    for metric, read, required, path in emitter.fields:
-        value = read(row, at)
-        if type(value) is Bad:
-            mapped.faults.append(RowFault(number, index, entity, metric, path, *value))
-        elif value is not None:
-            values[metric] = value  # type: ignore[assignment]
-            continue
-        if required:
-            lacking[metric] = lacking.get(metric, 0) + 1
-            if value is None:
-                mapped.faults.append(RowFault(number, index, entity, metric, path, "required and missing", ""))
-            return None
-    return values
+) -> bool:
+    """Note a field without a usable value; whether the row can go on."""
+    if isinstance(value, Bad):
+        mapped.faults.append(RowFault(number, index, entity, metric, path, *value))
+    elif required:
+        mapped.faults.append(RowFault(number, index, entity, metric, path, "required and missing", ""))
+    if required:
+        lacking[metric] = lacking.get(metric, 0) + 1
+    return not required
+
+
+def _wrong_time(number: int, index: int, entity: str, path: str, moment: int | Bad, received_ms: int) -> RowFault:
+    """The fault of a time that cannot be when the provider said it; the event goes on without it."""
+    if isinstance(moment, Bad):
+        return RowFault(number, index, entity, "event", path, *moment)
+    said = "time before 2009" if moment < received_ms else "time in the future"
+    return RowFault(number, index, entity, "event", path, said, str(moment))
 
 
 def _rescale(values: dict[str, Value], counted: Mapping[str, int], units: float) -> None:
@@ -264,4 +263,4 @@ def event_id(
 ) -> str:
     """The same statement fetched twice has the same id: a hash of who said what about whom, and when."""
     said = _encode((provider, endpoint, category, entity, event_ms, quote, values))
-    return hashlib.blake2b(said, digest_size=12).hexdigest()
+    return _hash(said, digest_size=ID_BYTES).hexdigest()

@@ -27,18 +27,35 @@ def predicate(conditions: Sequence[Condition], where: str = "where") -> Predicat
         return None
     if len(tests) == 1:
         return tests[0]
-    return lambda row, at: all(test(row, at) for test in tests)
+
+    def every(row: Any, at: At) -> bool:
+        for test in tests:  # noqa: SIM110 - a generator would cost as much as the tests
+            if not test(row, at):
+                return False
+        return True
+
+    return every
 
 
 def _tests(condition: Condition, where: str) -> list[Predicate]:
     tests: list[Predicate] = []
     if condition.any is not None:
         choices = [one for one in (predicate([choice], where) for choice in condition.any) if one is not None]
-        tests.append(lambda row, at: any(choice(row, at) for choice in choices))
+        tests.append(_some(choices))
     get = getter(parse(condition.path, where))
     for check in _checks(condition):
         tests.append(_bound(get, check))
     return tests
+
+
+def _some(choices: Sequence[Predicate]) -> Predicate:
+    def some(row: Any, at: At) -> bool:
+        for choice in choices:  # noqa: SIM110 - as above
+            if choice(row, at):
+                return True
+        return False
+
+    return some
 
 
 def _bound(get: Callable[[Any, At], Any], check: Callable[[Any], bool]) -> Predicate:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from schemas.venues import Coin
 from services.collector.map.identity import Identity, canonical_address, story_key
 from services.collector.map.paths import At, getter, parse
-from services.collector.map.symbols import Sides, Symbols
+from services.collector.map.symbols import LARGEST_CACHE, Sides, Symbols
 from services.collector.map.values import Bad, number, text, time_reader
 from services.collector.registry.mapping import EntityRule, QuoteRule
 from services.collector.registry.model import Provider
@@ -343,3 +343,54 @@ def quote_reader(rule: str | QuoteRule | None, sources: Sources, entity: EntityR
     if rule.id is not None:
         return _unscaled(asset_reader(EntityRule(kind="asset", id=rule.id), sources, where))
     raise DefinitionError(where=where, expected="symbol or id", got="neither")
+
+
+class Subject(NamedTuple):
+    """What a row is about, in what its money is counted, and for how many units of the base."""
+
+    entity: str
+    quote: str | None
+    units: float
+
+
+SubjectReader = Callable[[Any, At], "Subject | Unknown"]
+
+
+def subject_reader(rule: EntityRule, quote: str | QuoteRule | None, sources: Sources, where: str) -> SubjectReader:
+    """Entity and quote together; a market's symbol is looked up once, and remembered."""
+    name = entity_reader(rule, sources, where)
+    money = quote_reader(quote, sources, rule, where)
+
+    def whole(row: Any, at: At) -> Subject | Unknown:
+        entity = name(row, at)
+        if isinstance(entity, Unknown):
+            return entity
+        units = 1.0
+        if isinstance(entity, Scaled):
+            entity, units = entity
+        if money is None:
+            return Subject(entity, None, units)
+        counted = money(row, at)
+        return counted if isinstance(counted, Unknown) else Subject(entity, counted, units)
+
+    if rule.symbol is None or rule.kind not in ("asset", "pair", "perp") or isinstance(quote, QuoteRule):
+        return whole
+    settled_ms = sources.style(rule.style, where).settled_ms
+    word = _word(rule.symbol, f"{where}.symbol")
+    known: dict[str, Subject] = {}
+
+    def remembered(row: Any, at: At) -> Subject | Unknown:
+        if at.payload.at_ms < settled_ms:
+            return whole(row, at)
+        spelled = word(row, at)
+        found = known.get(spelled) if spelled is not None else None
+        if found is None:
+            fresh = whole(row, at)
+            if isinstance(fresh, Unknown) or spelled is None:
+                return fresh
+            if len(known) >= LARGEST_CACHE:
+                known.clear()
+            found = known[spelled] = fresh
+        return found
+
+    return remembered

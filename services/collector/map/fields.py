@@ -9,6 +9,7 @@ from schemas.events import Value
 from schemas.metrics import Spec
 from services.collector.map import units
 from services.collector.map.conditions import same
+from services.collector.map.inline import PlainNumber
 from services.collector.map.paths import At, getter, parse
 from services.collector.map.rows import each
 from services.collector.map.values import (
@@ -22,8 +23,8 @@ from services.collector.map.values import (
     text,
     texts,
     time_reader,
-    without_markup,
 )  # fmt: skip
+from services.collector.map.words import word_of
 from services.collector.registry.mapping import FieldRule, Scalar
 from services.common.errors import DefinitionError
 
@@ -95,14 +96,6 @@ def _quantity(rule: FieldRule, spec: Spec, nulls: Sequence[Scalar], kind: str, w
     parse_value = _number_of(rule, kind, where)
     work = _worked(rule, parse_value, nulls, where)
     factor = units.factor(rule.unit, spec.unit, f"{where}.unit")
-    plain = (
-        work is None and factor == 1.0 and rule.each is None and isinstance(rule.path, str) and not rule.strip
-        and rule.map is None and kind == "number" and not rule.nulls and not nulls
-    )  # fmt: skip
-    if plain and isinstance(rule.path, str):
-        steps = parse(rule.path, f"{where}.path")
-        if steps.origin == "row" and len(steps.steps) == 1 and isinstance(steps.steps[0], str):
-            return _quick(steps.steps[0], low, high)
     divisor = 1.0 if factor == 1.0 else _divisor(factor)
     base: Number = work or _simple(rule, parse_value, nulls, where)
 
@@ -127,20 +120,35 @@ def _divisor(factor: float) -> float | None:
     return float(whole) if whole and 1.0 / whole == factor else None
 
 
-def _quick(key: str, low: float, high: float) -> Reader:
-    """The usual field, one key and a number, without a detour."""
-
-    def read(row: Any, at: At) -> Value | Bad | None:
-        value = row.get(key) if type(row) is dict else None
-        if type(value) is not float:
-            value = number(value)
-            if type(value) is not float:
-                return value
-        if low <= value <= high:
-            return value
-        return bad("not finite" if value - value != 0.0 else f"outside the plausible range {low:g} to {high:g}", value)
-
-    return read
+def plain(
+    index: int, metric: str, rule: FieldRule, spec: Spec, nulls: Sequence[Scalar], where: str
+) -> PlainNumber | None:
+    """The field as one number under one key of the row, when it is no more than that."""
+    kind = rule.type or _kind_of(spec)
+    if (
+        kind != "number"
+        or not spec.number
+        or rule.fixed is not None
+        or rule.each is not None
+        or not isinstance(rule.path, str)
+    ):
+        return None
+    work = (rule.abs, rule.plus, rule.minus, rule.times, rule.over, rule.decimals is not None, rule.invert)
+    if (
+        any(part not in (False, []) for part in work)
+        or rule.complement is not None
+        or rule.map is not None
+        or rule.strip
+    ):
+        return None
+    path = parse(rule.path, f"{where}.path")
+    key = path.steps[0] if path.origin == "row" and len(path.steps) == 1 else None
+    if not isinstance(key, str):
+        return None
+    factor = units.factor(rule.unit, spec.unit, f"{where}.unit")
+    divisor = 1.0 if factor == 1.0 else _divisor(factor)
+    low, high = spec.plausible or (-MAX, MAX)
+    return PlainNumber(index, metric, key, (*nulls, *rule.nulls), divisor, factor, low, high, rule.required)
 
 
 def _number_of(rule: FieldRule, kind: str, where: str) -> Callable[[Any], float | int | Bad | None]:
@@ -323,7 +331,7 @@ def _descaled(decimals: int | str, where: str) -> Callable[[float, Any, At], flo
 
 
 def _words(rule: FieldRule, spec: Spec, nulls: Sequence[Scalar], kind: str, where: str) -> Reader:
-    plain = _word_of(rule, spec, kind, where)
+    plain = word_of(rule, spec, where)
     if rule.each is None:
         get = found(rule, nulls, where)
         return lambda row, at: plain(get(row, at))
@@ -347,47 +355,5 @@ def _words(rule: FieldRule, spec: Spec, nulls: Sequence[Scalar], kind: str, wher
         if not kept:
             return None
         return kept[-1] if take == "last" else kept[0]
-
-    return read
-
-
-def _word_of(rule: FieldRule, spec: Spec, kind: str, where: str) -> Callable[[Any], Value | Bad | None]:
-    if spec.unit == "bool":
-        if rule.map is None:
-            return flag
-        return _spelled(rule, where, bool)
-    if spec.unit == "texts":
-        return lambda value: texts(value, rule.split)
-    if rule.map is not None:
-        return _spelled(rule, where, str)
-    strip = rule.strip
-    if not rule.html and not strip:
-        return text
-
-    def clean(value: Any) -> Value | Bad | None:
-        spelled = text(value)
-        if not isinstance(spelled, str):
-            return spelled
-        if rule.html:
-            spelled = without_markup(spelled)
-        return spelled.strip(strip + " ") or None
-
-    return clean
-
-
-def _spelled(rule: FieldRule, where: str, kind: type) -> Callable[[Any], Value | Bad | None]:
-    table = rule.map or {}
-    for spelling, meaning in (*table.items(), *([("other", rule.other)] if rule.other is not None else [])):
-        if type(meaning) is not kind:
-            raise DefinitionError(where=f"{where}.map.{spelling}", expected=kind.__name__, got=repr(meaning))
-    other = rule.other
-
-    def read(value: Any) -> Value | Bad | None:
-        spelled = text(value)
-        if spelled is None or isinstance(spelled, Bad):
-            return spelled
-        if spelled in table:
-            return table[spelled]
-        return other if other is not None else bad(f"not one of {', '.join(table)}", value)
 
     return read

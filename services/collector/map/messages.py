@@ -118,7 +118,7 @@ class StreamMapper:
     def _match(
         self, payload: Any, given: Mapping[str, str], received_ms: int, origin: Origin, bindings: Bindings | None
     ) -> Heard | None:
-        top = place(payload, given)
+        top = place(payload, given, received_ms)
         for route in self._routes:
             if route.holds is not None and not route.holds(payload, top):
                 continue
@@ -129,8 +129,9 @@ class StreamMapper:
                 return Heard("bound", route.name)
             if route.kind != "data":
                 return Heard(route.kind, route.name, detail=_say(self._detail, payload, top))
-            params = {**given, **_words(route.params, payload, top)} if route.params else given
-            return Heard("data", route.name, route.mapper.map(payload, params, received_ms, origin))
+            if route.params:
+                top = place(payload, {**given, **_words(route.params, payload, top)}, received_ms)
+            return Heard("data", route.name, route.mapper.map_at(top, received_ms, origin))
         return None
 
 

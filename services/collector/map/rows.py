@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
+import msgspec
+
 from services.collector.map.conditions import Predicate, predicate
 from services.collector.map.paths import At, Path, Star, getter, parse, walker
 from services.collector.map.values import number
@@ -32,7 +34,8 @@ _MISSING = object()
 
 def selector(emit: Emit, where: str) -> Select:
     """Selector of an emit: rows, where, order, unique, limit."""
-    choose = _zipped(emit.rows, where) if isinstance(emit.rows, Zip) else _chosen(emit.rows, where)
+    alike = b"$index" not in msgspec.json.encode(emit)
+    choose = _zipped(emit.rows, where) if isinstance(emit.rows, Zip) else _chosen(emit.rows, where, alike)
     holds = predicate(emit.when, f"{where}.when")
     keep = predicate(emit.where, f"{where}.where")
     arrange = _arranged(emit, where)
@@ -55,7 +58,7 @@ def selector(emit: Emit, where: str) -> Select:
 Choose = Callable[[Any, At], tuple[list[Row], str | None]]
 
 
-def _chosen(text: str | None, where: str) -> Choose:
+def _chosen(text: str | None, where: str, alike: bool = False) -> Choose:
     if text is None:
         return lambda payload, top: ([(payload, top)], None)
     path = parse(text, f"{where}.rows")
@@ -70,8 +73,8 @@ def _chosen(text: str | None, where: str) -> Choose:
             return [(row, At(top.payload, payload, top))], None
 
         return one
-    if len(levels) == 1 and not tail and levels[0].star.over == "list":
-        return _flat(levels[0], text)
+    if len(levels) == 1 and not tail and levels[0].star.over != "entries":
+        return _flat(levels[0], text, alike)
 
     def nested(payload: Any, top: At) -> tuple[list[Row], str | None]:
         faults: list[str] = []
@@ -86,15 +89,21 @@ def _chosen(text: str | None, where: str) -> Choose:
     return nested
 
 
-def _flat(level: _Level, text: str) -> Choose:
-    """The usual case, one list: rows share what they do not need of their own."""
+def _flat(level: _Level, text: str, alike: bool) -> Choose:
+    """The usual case, one list. Rows that never ask for their index stand at one place, made once."""
     walk = level.walk
+    single = level.star.over == "one_or_list"
 
     def flat(payload: Any, top: At) -> tuple[list[Row], str | None]:
         found = walk(payload)
         if type(found) is list:
             whole = top.payload
+            if alike:
+                at = At(whole, payload, top)
+                return [(row, at) for row in found], None
             return [(row, At(whole, payload, top, None, index)) for index, row in enumerate(found)], None
+        if single and type(found) is dict:
+            return [(found, At(top.payload, payload, top, None, 0))], None
         return [], None if found is None and _is_null(level, payload) else _wrong(text, "a list", found)
 
     return flat

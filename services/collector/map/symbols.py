@@ -40,7 +40,7 @@ class Symbols:
         quotes = {quote.upper() for quote in shape.quotes} if shape.quotes else set(venue.quotes)
         self._quotes = sorted(quotes, key=lambda quote: (-len(quote), quote))
         self._known: dict[str, Sides | None] = {}
-        self._settled_ms = venue.settled_ms
+        self.settled_ms = venue.settled_ms
 
     def coin(self, code: str, at_ms: int = NOW) -> Coin | None:
         """What one code stands for; None when the tables do not say. A style's prefix and suffix do not belong to the code."""
@@ -50,11 +50,11 @@ class Symbols:
         upper = code.strip().upper()
         if not upper or upper in self._refuse:
             return None
-        return self._alias.get(upper) or self._venue.coin(upper, at_ms if at_ms < self._settled_ms else None)
+        return self._alias.get(upper) or self._venue.coin(upper, at_ms if at_ms < self.settled_ms else None)
 
     def pair(self, symbol: str, at_ms: int = NOW) -> Sides | None:
         """Both sides of a market's symbol; None when it is of another style or one side is unknown."""
-        if at_ms < self._settled_ms:
+        if at_ms < self.settled_ms:
             return self._read(symbol, at_ms)
         if symbol in self._known:
             return self._known[symbol]
@@ -107,7 +107,7 @@ class Symbols:
         if upper in self._refuse:
             return None
         if style is None:
-            found = self._venue.resolve(symbol, at_ms if at_ms < self._settled_ms else None)
+            found = self._venue.resolve(symbol, at_ms if at_ms < self.settled_ms else None)
             return None if found is None else Sides(*found)
         if not symbol.startswith(style.prefix) or not symbol.endswith(style.suffix):
             return None

@@ -199,17 +199,27 @@ def _clock(unit: str, add_ms: int) -> TimeReader:
     return clock
 
 
-_FRACTION = re.compile(r"(\.\d{6})\d+")
-_SHORT_FRACTION = re.compile(r"\.(\d{1,5})(?=$|[Zz+\- ])")
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
 def _iso(written: str) -> datetime:
-    """ISO 8601 with 0 to 9 digits of fraction, `Z`, ` UTC`, or a space for the T."""
+    """ISO 8601 with any digits of fraction, `Z`, ` UTC`, or a space for the T."""
+    if len(written) >= SHORTEST_ISO and written[10] in "Tt ":
+        try:
+            return datetime.fromisoformat(written)
+        except ValueError:
+            return _loose_iso(written)
+    return _loose_iso(written)
+
+
+SHORTEST_ISO = 16
+"""YYYY-MM-DDTHH:MM; shorter forms (a week, a year) are looked at more closely."""
+
+
+def _loose_iso(written: str) -> datetime:
     compact = written.replace(" UTC", "Z").replace(" +0000", "+00:00")
-    compact = _FRACTION.sub(r"\1", compact)
-    compact = _SHORT_FRACTION.sub(lambda match: "." + match[1].ljust(6, "0"), compact)
-    if compact.endswith(("Z", "z")):
-        compact = compact[:-1] + "+00:00"
+    if not _DATE.match(compact):
+        raise ValueError(f"not ISO 8601: {written!r}")
     return datetime.fromisoformat(compact)
 
 
