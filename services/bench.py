@@ -14,7 +14,9 @@ BENCHES: tuple[Command, ...] = (
     Command(
         "fusion", "services.aggregator.fusion.bench:main", "Accuracy and calibration of the fuser against baselines."
     ),
-    Command("signals", "services.aggregator.bench_signals:main", "Precision and recall of the detectors on seeded cases."),
+    Command(
+        "signals", "services.aggregator.bench_signals:main", "Precision and recall of the detectors on seeded cases."
+    ),
     Command(
         "gateway", "services.gateway.bench:main", "A hot GET and the WebSocket fan-out against plain ASGI and FastAPI."
     ),

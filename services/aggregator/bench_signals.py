@@ -16,8 +16,10 @@ from services.aggregator.signals import arbitrage, manipulation, pump, rugpull, 
 from services.aggregator.signals.model import Quote, Trade
 from services.common import bench
 
-QUESTION = ("On seeded cases, how many of a detector's signals are right, how many cases does it find, and what does a naive rule get? "
-            "Cases are our own and show that the rules do what they say, not how often the world does it.")
+QUESTION = (
+    "On seeded cases, how many of a detector's signals are right, how many cases does it find, and what does a naive rule get? "
+    "Cases are our own and show that the rules do what they say, not how often the world does it."
+)
 AS_OF = 1_700_000_000_000
 
 
@@ -52,15 +54,23 @@ def arbitrages(draw: Random) -> Iterator[Verdict]:
                     if kind == "stale":
                         gap, age = gap + 60.0, 60_000.0
                 middle = price * math.exp(gap / 1e4)
-                quotes.append(Quote(f"v{venue}", middle * (1 - 1e-4), middle * (1 + 1e-4), AS_OF + step * 1000 - int(age),
-                                    draw.uniform(200, 900), draw.uniform(200, 900)))
+                quotes.append(
+                    Quote(
+                        f"v{venue}",
+                        middle * (1 - 1e-4),
+                        middle * (1 + 1e-4),
+                        AS_OF + step * 1000 - int(age),
+                        draw.uniform(200, 900),
+                        draw.uniform(200, 900),
+                    )
+                )
             found = arbitrage.find("pair:a/usd", quotes, AS_OF + step * 1000, origin="sandbox", usual=usual)
         naive = max(q.bid for q in quotes) > min(q.ask for q in quotes)
         yield Verdict(kind == "real", bool(found), naive)
 
 
 def pumps(draw: Random) -> Iterator[Verdict]:
-    """Forty minutes of trades on two venues; pumps, news moves without rush orders, bursts of volume without a rise. Naive: price up 2 %."""
+    """Trades on two venues: pumps, moves without rush orders, bursts of volume without a rise. Naive: the price rises."""
     for case in range(60):
         kind = ("none", "pump", "news", "burst")[case % 4]
         detector = pump.Pump("pair:a/bitcoin")
@@ -77,12 +87,21 @@ def pumps(draw: Random) -> Iterator[Verdict]:
                 rate, drift, rush = 120.0, 0.0, 1.0
             price *= math.exp(drift + draw.normal(0, 1.5e-3))
             at = start + chunk * pump.CHUNK_MS
-            trades = [Trade(f"v{draw.integers(2)}", at + int(draw.integers(pump.CHUNK_MS)), price * math.exp(draw.normal(0, 5e-4)),
-                            float(np.exp(draw.normal(3, 1))), bool(draw.random() < (0.85 if drift > 0.02 else 0.5)))
-                      for _ in range(draw.poisson(rate) + 1)]
+            trades = [
+                Trade(
+                    f"v{draw.integers(2)}",
+                    at + int(draw.integers(pump.CHUNK_MS)),
+                    price * math.exp(draw.normal(0, 5e-4)),
+                    float(np.exp(draw.normal(3, 1))),
+                    bool(draw.random() < (0.85 if drift > 0.02 else 0.5)),
+                )
+                for _ in range(draw.poisson(rate) + 1)
+            ]
             for _ in range(draw.poisson(rush)):
                 ms = at + int(draw.integers(pump.CHUNK_MS))
-                trades += [Trade("v0", ms, price * (1 + k * 1e-4), float(np.exp(draw.normal(3, 1))), True) for k in range(4)]
+                trades += [
+                    Trade("v0", ms, price * (1 + k * 1e-4), float(np.exp(draw.normal(3, 1))), True) for k in range(4)
+                ]
             for trade in sorted(trades, key=lambda t: t.ts_ms):
                 ours |= detector.see(trade, "sandbox") is not None
             highest = max(highest, drift * 1.0)
@@ -90,7 +109,7 @@ def pumps(draw: Random) -> Iterator[Verdict]:
 
 
 def washes(draw: Random) -> Iterator[Verdict]:
-    """Five venues of a pair; washed ones trade with machine sizes. In half the cases all venues have odd sizes. Naive: Benford alone at 1 %."""
+    """Five venues; washed ones trade machine sizes, in some cases all have odd sizes. Naive: Benford alone at 1 %."""
     for case in range(60):
         kind = ("none", "washed", "odd pair")[case % 3]
         sizes = {}
@@ -99,7 +118,11 @@ def washes(draw: Random) -> Iterator[Verdict]:
             if kind == "odd pair":
                 own = np.exp(draw.normal(1.0, 0.25, 1500))
             rounded = draw.random(1500) < 0.35
-            own = np.where(rounded, 10.0 ** np.floor(np.log10(own)) * np.maximum(np.round(own / 10.0 ** np.floor(np.log10(own))), 1), own)
+            own = np.where(
+                rounded,
+                10.0 ** np.floor(np.log10(own)) * np.maximum(np.round(own / 10.0 ** np.floor(np.log10(own))), 1),
+                own,
+            )
             if kind == "washed" and venue == 4:
                 own = np.where(draw.random(1500) < 0.7, draw.uniform(3.0, 7.0, 1500), own)
             sizes[f"v{venue}"] = own.tolist()
@@ -124,7 +147,11 @@ def pushes(draw: Random) -> Iterator[Verdict]:
                 if venue == 4 and step >= 75:
                     gap += {"push": 90.0, "outage": 90.0}.get(kind, 0.0)
                     volume *= 12.0 if kind == "push" else 1.0
-                voices.append(manipulation.Voice(f"v{venue}", price * math.exp(gap / 1e4), volume, float(np.exp(draw.normal(11, 0.3)))))
+                voices.append(
+                    manipulation.Voice(
+                        f"v{venue}", price * math.exp(gap / 1e4), volume, float(np.exp(draw.normal(11, 0.3)))
+                    )
+                )
             found = detector.see(voices, AS_OF + step * 5000, origin="sandbox")
             ours |= any(one.kind == "price_pushed" for one in found)
             middle = sorted(v.price for v in voices)[2]
@@ -143,12 +170,14 @@ def depths(draw: Random) -> Iterator[Verdict]:
             voices = []
             for venue in range(4):
                 depth = float(np.exp(draw.normal(11, 0.35)))
-                if step >= 57 and (kind == "vanish" and venue < 3 or kind == "one venue" and venue == 0):
+                if step >= 57 and ((kind == "vanish" and venue < 3) or (kind == "one venue" and venue == 0)):
                     depth *= 0.05
                 naive |= bool(past[venue]) and depth < 0.2 * float(np.mean(past[venue]))
                 past[venue].append(depth)
                 voices.append(manipulation.Voice(f"v{venue}", 100.0, 1e5, depth))
-            ours |= any(one.kind == "depth_vanished" for one in detector.see(voices, AS_OF + step * 5000, origin="sandbox"))
+            ours |= any(
+                one.kind == "depth_vanished" for one in detector.see(voices, AS_OF + step * 5000, origin="sandbox")
+            )
         yield Verdict(kind == "vanish", ours, naive)
 
 
@@ -177,7 +206,9 @@ def pulls(draw: Random) -> Iterator[Verdict]:
                 "is_mintable": rugpull.Fact(powers, 0.9, 2.0, 0.0),
                 "slippage_modifiable": rugpull.Fact(powers, 0.9, 2.0, 0.0),
                 "hidden_owner": rugpull.Fact(powers, 0.85, 2.0, 0.0),
-                "sell_tax_pct": rugpull.Fact(40.0 if late and kind == "pulled" and draw.random() < 0.5 else 2.0, 0.9, 2.0, 0.0),
+                "sell_tax_pct": rugpull.Fact(
+                    40.0 if late and kind == "pulled" and draw.random() < 0.5 else 2.0, 0.9, 2.0, 0.0
+                ),
             }
             ours |= token.see(facts, AS_OF + step * 60_000, origin="sandbox") is not None
             height = max(height, liquidity)
@@ -186,7 +217,7 @@ def pulls(draw: Random) -> Iterator[Verdict]:
 
 
 def transfers(draw: Random) -> Iterator[Verdict]:
-    """Each transfer told by up to three watchers in two spellings, with wrong worths among them. Naive: every statement of 1 M USD or more."""
+    """Transfers told by up to three watchers in two spellings, some worths wrong. Naive: each word of 1 M USD or more."""
     seen = whales.Whales()
     for case in range(400):
         usd = float(np.exp(draw.normal(13.5, 1.2)))
@@ -208,8 +239,13 @@ def transfers(draw: Random) -> Iterator[Verdict]:
 
 
 DETECTORS: dict[str, Callable[[Random], Iterator[Verdict]]] = {
-    "arbitrage": arbitrages, "pump": pumps, "wash_trading": washes, "price_pushed": pushes, "depth_vanished": depths,
-    "rug_pull": pulls, "whale": transfers,
+    "arbitrage": arbitrages,
+    "pump": pumps,
+    "wash_trading": washes,
+    "price_pushed": pushes,
+    "depth_vanished": depths,
+    "rug_pull": pulls,
+    "whale": transfers,
 }
 
 
@@ -219,12 +255,18 @@ def rates(verdicts: list[Verdict], naive: bool) -> dict[str, float]:
     hits = sum(s and v.truth for s, v in zip(said, verdicts, strict=True))
     precision = hits / sum(said) if any(said) else 1.0
     recall = hits / sum(v.truth for v in verdicts)
-    return {"precision": precision, "recall": recall, "f1": 2 * precision * recall / (precision + recall) if hits else 0.0}
+    return {
+        "precision": precision,
+        "recall": recall,
+        "f1": 2 * precision * recall / (precision + recall) if hits else 0.0,
+    }
 
 
 def main(argv: list[str]) -> int:
     """Run `parallax bench signals`."""
-    parser = argparse.ArgumentParser(prog="parallax bench signals", description="Precision and recall of the detectors on seeded cases.")
+    parser = argparse.ArgumentParser(
+        prog="parallax bench signals", description="Precision and recall of the detectors on seeded cases."
+    )
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--out", type=Path, default=bench.RESULTS)
     parser.add_argument("--json", action="store_true")
@@ -237,7 +279,11 @@ def main(argv: list[str]) -> int:
     if options.json:
         print(msgspec.json.encode(results).decode())
     else:
-        print("| detector | cases | precision | recall | F1 | naive precision | recall | F1 |\n| --- " + "| ---: " * 7 + "|")
+        print(
+            "| detector | cases | precision | recall | F1 | naive precision | recall | F1 |\n| --- "
+            + "| ---: " * 7
+            + "|"
+        )
         for name, row in results.items():
             cells = [f"{row[who][k]:.3f}" for who in ("ours", "naive") for k in ("precision", "recall", "f1")]
             print(f"| {name} | {row['cases']} | " + " | ".join(cells) + " |")

@@ -18,16 +18,79 @@ import msgspec
 from services.common.errors import SettingsError
 
 TRADE_WORDS = {
-    "bullish": 2.5, "bearish": -2.5, "moon": 1.8, "mooning": 2.2, "rally": 1.9, "rallies": 1.9, "surge": 1.8, "surges": 1.8,
-    "soar": 2.0, "soars": 2.0, "breakout": 1.5, "ath": 1.5, "adoption": 1.2, "upgrade": 1.2, "listing": 1.0, "partnership": 1.2,
-    "inflows": 1.2, "accumulate": 1.0, "hodl": 0.8, "dump": -2.0, "dumps": -2.0, "dumping": -2.0, "plunge": -2.2, "plunges": -2.2,
-    "tumble": -1.8, "tumbles": -1.8, "slump": -1.8, "selloff": -2.0, "liquidation": -1.5, "liquidations": -1.5, "liquidated": -1.8,
-    "hack": -2.5, "hacked": -2.8, "exploit": -2.3, "exploited": -2.5, "rug": -2.2, "rugged": -2.8, "rugpull": -3.0, "scam": -3.0,
-    "ponzi": -3.0, "depeg": -2.5, "depegs": -2.5, "insolvent": -2.8, "bankruptcy": -2.6, "delisting": -2.0, "delists": -2.0,
-    "outflows": -1.2, "outage": -1.6, "halted": -1.4, "fud": -1.5, "rekt": -2.2, "lawsuit": -1.6, "sues": -1.6, "ban": -1.7,
-    "bans": -1.7, "crackdown": -1.7, "phishing": -2.3, "drained": -2.3,
-    "block": 0.0, "blocks": 0.0, "burn": 0.3, "burns": 0.3, "burned": 0.3, "dominance": 0.0, "gas": 0.0, "stake": 0.0, "mine": 0.0,
-    "token": 0.0, "share": 0.0, "shares": 0.0, "trust": 0.0, "reserve": 0.0, "defi": 0.0,
+    "bullish": 2.5,
+    "bearish": -2.5,
+    "moon": 1.8,
+    "mooning": 2.2,
+    "rally": 1.9,
+    "rallies": 1.9,
+    "surge": 1.8,
+    "surges": 1.8,
+    "soar": 2.0,
+    "soars": 2.0,
+    "breakout": 1.5,
+    "ath": 1.5,
+    "adoption": 1.2,
+    "upgrade": 1.2,
+    "listing": 1.0,
+    "partnership": 1.2,
+    "inflows": 1.2,
+    "accumulate": 1.0,
+    "hodl": 0.8,
+    "dump": -2.0,
+    "dumps": -2.0,
+    "dumping": -2.0,
+    "plunge": -2.2,
+    "plunges": -2.2,
+    "tumble": -1.8,
+    "tumbles": -1.8,
+    "slump": -1.8,
+    "selloff": -2.0,
+    "liquidation": -1.5,
+    "liquidations": -1.5,
+    "liquidated": -1.8,
+    "hack": -2.5,
+    "hacked": -2.8,
+    "exploit": -2.3,
+    "exploited": -2.5,
+    "rug": -2.2,
+    "rugged": -2.8,
+    "rugpull": -3.0,
+    "scam": -3.0,
+    "ponzi": -3.0,
+    "depeg": -2.5,
+    "depegs": -2.5,
+    "insolvent": -2.8,
+    "bankruptcy": -2.6,
+    "delisting": -2.0,
+    "delists": -2.0,
+    "outflows": -1.2,
+    "outage": -1.6,
+    "halted": -1.4,
+    "fud": -1.5,
+    "rekt": -2.2,
+    "lawsuit": -1.6,
+    "sues": -1.6,
+    "ban": -1.7,
+    "bans": -1.7,
+    "crackdown": -1.7,
+    "phishing": -2.3,
+    "drained": -2.3,
+    "block": 0.0,
+    "blocks": 0.0,
+    "burn": 0.3,
+    "burns": 0.3,
+    "burned": 0.3,
+    "dominance": 0.0,
+    "gas": 0.0,
+    "stake": 0.0,
+    "mine": 0.0,
+    "token": 0.0,
+    "share": 0.0,
+    "shares": 0.0,
+    "trust": 0.0,
+    "reserve": 0.0,
+    "defi": 0.0,
 }
 """What these words mean for prices, on VADER's scale of -4 to 4; several have no or another mood in plain speech."""
 NEUTRAL = 0.05
@@ -46,8 +109,18 @@ _WORDS: dict[str, frozenset[str]] = {
     "tr": frozenset("ve bir bu için ile da de en çok daha olarak sonra yeni".split()),
     "id": frozenset("yang dan di ke dari untuk dengan ini itu pada akan adalah".split()),
 }
-_SCRIPTS = (("ja", "HIRAGANA"), ("ja", "KATAKANA"), ("ko", "HANGUL"), ("zh", "CJK"), ("ru", "CYRILLIC"), ("ar", "ARABIC"),
-            ("he", "HEBREW"), ("th", "THAI"), ("hi", "DEVANAGARI"), ("el", "GREEK"))
+_SCRIPTS = (
+    ("ja", "HIRAGANA"),
+    ("ja", "KATAKANA"),
+    ("ko", "HANGUL"),
+    ("zh", "CJK"),
+    ("ru", "CYRILLIC"),
+    ("ar", "ARABIC"),
+    ("he", "HEBREW"),
+    ("th", "THAI"),
+    ("hi", "DEVANAGARI"),
+    ("el", "GREEK"),
+)
 
 
 class Mood(msgspec.Struct, frozen=True):
@@ -124,7 +197,9 @@ class Lexicon:
         score = float(self._analyzer.polarity_scores(text)["compound"])
         known = sum(word in self._analyzer.lexicon for word in re.findall(r"[\w']+", text.lower()))
         # Each word it knows adds to what it can say; of another language it knows words by accident.
-        confidence = (1.0 - 0.5 ** (known + 0.3 * (known > 0))) * (0.85 if spoken == "en" else 0.2 if spoken == "und" else 0.1)
+        confidence = (1.0 - 0.5 ** (known + 0.3 * (known > 0))) * (
+            0.85 if spoken == "en" else 0.2 if spoken == "und" else 0.1
+        )
         return Mood(score, label_of(score), confidence, spoken, self.name)
 
 
@@ -179,17 +254,27 @@ class Transformer:
     def __init__(self, folder: Path) -> None:
         missing = [name for name in ("model.onnx", "vocab.txt", "config.json") if not (folder / name).is_file()]
         if missing:
-            raise SettingsError("sentiment_model", "a folder with model.onnx, vocab.txt and config.json",
-                                f"{folder.name} without {', '.join(missing)}", "export the model with: optimum-cli export onnx")
+            raise SettingsError(
+                "sentiment_model",
+                "a folder with model.onnx, vocab.txt and config.json",
+                f"{folder.name} without {', '.join(missing)}",
+                "export the model with: optimum-cli export onnx",
+            )
         config = msgspec.json.decode((folder / "config.json").read_bytes())
         labels = {int(k): str(v).lower() for k, v in config.get("id2label", {}).items()}
         self.signs = [_sign(labels.get(i, "")) for i in range(len(labels))]
         if 1 not in self.signs or -1 not in self.signs:
-            raise SettingsError("sentiment_model", "labels with a positive and a negative one in config.json", str(sorted(labels.values())),
-                                "set id2label")
+            raise SettingsError(
+                "sentiment_model",
+                "labels with a positive and a negative one in config.json",
+                str(sorted(labels.values())),
+                "set id2label",
+            )
         self.name = folder.name
         self.languages = config.get("languages", ["en"])
-        self.tokenizer = WordPiece((folder / "vocab.txt").read_text(encoding="utf-8").splitlines(), bool(config.get("do_lower_case", True)))
+        self.tokenizer = WordPiece(
+            (folder / "vocab.txt").read_text(encoding="utf-8").splitlines(), bool(config.get("do_lower_case", True))
+        )
         self.longest = min(int(config.get("max_position_embeddings", LONGEST)), LONGEST)
         self._folder = folder
         self._session: Any = None
@@ -204,17 +289,30 @@ class Transformer:
         encoded = [self.tokenizer.encode(text, self.longest) for text in texts]
         width = max(map(len, encoded))
         ids = np.array([row + [0] * (width - len(row)) for row in encoded], np.int64)
-        given = {"input_ids": ids, "attention_mask": np.array([[1] * len(row) + [0] * (width - len(row)) for row in encoded], np.int64),
-                 "token_type_ids": np.zeros_like(ids)}
+        given = {
+            "input_ids": ids,
+            "attention_mask": np.array([[1] * len(row) + [0] * (width - len(row)) for row in encoded], np.int64),
+            "token_type_ids": np.zeros_like(ids),
+        }
         wanted = {one.name for one in session.get_inputs()}
-        logits = np.asarray(session.run(None, {name: array for name, array in given.items() if name in wanted})[0], np.float64)
+        logits = np.asarray(
+            session.run(None, {name: array for name, array in given.items() if name in wanted})[0], np.float64
+        )
         odds = np.exp(logits - logits.max(axis=1, keepdims=True))
         laws = odds / odds.sum(axis=1, keepdims=True)
         moods = []
         for text, law in zip(texts, laws, strict=True):
             score = float(sum(sign * p for sign, p in zip(self.signs, law, strict=True)))
             spoken = language(text)
-            moods.append(Mood(score, label_of(score), float(law.max()) * (1.0 if spoken in self.languages else 0.3), spoken, self.name))
+            moods.append(
+                Mood(
+                    score,
+                    label_of(score),
+                    float(law.max()) * (1.0 if spoken in self.languages else 0.3),
+                    spoken,
+                    self.name,
+                )
+            )
         return moods
 
     def _open(self) -> Any:
@@ -222,9 +320,15 @@ class Transformer:
             try:
                 import onnxruntime
             except ImportError as fault:
-                raise SettingsError("sentiment_model", "the package onnxruntime", "nothing",
-                                    "install onnxruntime, or leave the path empty for the lexicon") from fault
-            self._session = onnxruntime.InferenceSession(str(self._folder / "model.onnx"), providers=["CPUExecutionProvider"])
+                raise SettingsError(
+                    "sentiment_model",
+                    "the package onnxruntime",
+                    "nothing",
+                    "install onnxruntime, or leave the path empty for the lexicon",
+                ) from fault
+            self._session = onnxruntime.InferenceSession(
+                str(self._folder / "model.onnx"), providers=["CPUExecutionProvider"]
+            )
         return self._session
 
 

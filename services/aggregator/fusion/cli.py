@@ -19,7 +19,13 @@ from services.common.errors import ParallaxError
 DEFAULT_WINDOW_MS = 10_000
 DEFAULT_TOLERANCE = {"rel": 0.001, "abs": 1.0, "cat": 0.0, "set": 0.0, "text": 0.0}
 """Where neither the line nor the catalogue states one."""
-DEFAULT_STRATEGY = {"rel": "robust", "abs": "robust", "cat": "majority_vote", "set": "majority_vote", "text": "most_recent"}
+DEFAULT_STRATEGY = {
+    "rel": "robust",
+    "abs": "robust",
+    "cat": "majority_vote",
+    "set": "majority_vote",
+    "text": "most_recent",
+}
 
 
 class Said(msgspec.Struct):
@@ -76,14 +82,24 @@ class Session:
         try:
             line = self.decoder.decode(text)
         except msgspec.DecodeError as fault:
-            raise LineError(f"line {number}", "one JSON object with key, metric, as_of and observations", str(fault),
-                            "see: parallax fuse --help") from fault
+            raise LineError(
+                f"line {number}",
+                "one JSON object with key, metric, as_of and observations",
+                str(fault),
+                "see: parallax fuse --help",
+            ) from fault
         spec = self.spec(line, number)
         as_of_ms = int(line.as_of)
         observations = [
-            Observation(said.provider, said.group or said.provider, said.value, as_of_ms if said.ts is None else int(said.ts),
-                        said.weight)
-            for said in line.observations if said.value is not None
+            Observation(
+                said.provider,
+                said.group or said.provider,
+                said.value,
+                as_of_ms if said.ts is None else int(said.ts),
+                said.weight,
+            )
+            for said in line.observations
+            if said.value is not None
         ]
         if as_of_ms > self.epoch_ms:
             self.fuser.advance(as_of_ms)
@@ -102,15 +118,24 @@ class Session:
             row = None
         scale = line.scale or (row.scale if row else "rel")
         if scale not in DEFAULT_TOLERANCE:
-            raise LineError(f"line {number}: scale", "one of " + ", ".join(DEFAULT_TOLERANCE), repr(scale), "write scale rel")
+            raise LineError(
+                f"line {number}: scale", "one of " + ", ".join(DEFAULT_TOLERANCE), repr(scale), "write scale rel"
+            )
         tolerance = line.tol if line.tol is not None else row.tolerance if row else DEFAULT_TOLERANCE[scale]
         if scale in ("rel", "abs") and tolerance <= 0.0:
-            raise LineError(f"line {number}: tol", "above 0 for numbers", repr(tolerance), "state the largest harmless error")
+            raise LineError(
+                f"line {number}: tol", "above 0 for numbers", repr(tolerance), "state the largest harmless error"
+            )
         spec = Plain(
             # One metric in two scales is two quantities: what is learned of one says nothing about the other.
-            name=line.metric if line.scale is None and line.tol is None else f"{line.metric} {scale} {tolerance!r}", scale=scale, tolerance=tolerance,
-            category=row.category if row else "", unit=row.unit if row else "", kind=row.kind if row else "",
-            window_ms=row.window_ms if row else DEFAULT_WINDOW_MS, plausible=row.plausible if row else None,
+            name=line.metric if line.scale is None and line.tol is None else f"{line.metric} {scale} {tolerance!r}",
+            scale=scale,
+            tolerance=tolerance,
+            category=row.category if row else "",
+            unit=row.unit if row else "",
+            kind=row.kind if row else "",
+            window_ms=row.window_ms if row else DEFAULT_WINDOW_MS,
+            plausible=row.plausible if row else None,
             strategy=self.strategy or (row.strategy if row else DEFAULT_STRATEGY[scale]),
             freshness_ms=row.freshness_ms if row else 30 * DEFAULT_WINDOW_MS,
         )
@@ -123,8 +148,17 @@ def told(answer: Answer, observations: list[Observation]) -> Told:
     reasons = {o.provider: why for o, why in zip(observations, answer.why, strict=True) if why is not None}
     used = {o.provider for o, why in zip(observations, answer.why, strict=True) if why is None}
     reasons = {provider: why for provider, why in sorted(reasons.items()) if provider not in used}
-    return Told(answer.value, answer.confidence, answer.low, answer.high, list(reasons), reasons, answer.method,
-                answer.n_sources, answer.n_voices)
+    return Told(
+        answer.value,
+        answer.confidence,
+        answer.low,
+        answer.high,
+        list(reasons),
+        reasons,
+        answer.method,
+        answer.n_sources,
+        answer.n_voices,
+    )
 
 
 def fuse(lines: BinaryIO, session: Session) -> Iterator[tuple[bytes, LineError | None]]:
@@ -136,8 +170,10 @@ def fuse(lines: BinaryIO, session: Session) -> Iterator[tuple[bytes, LineError |
         try:
             yield encoder.encode(session.tell(text, number)) + b"\n", None
         except LineError as fault:
-            answer: dict[str, Any] = {**msgspec.to_builtins(told(Answer(None, 0.0, None, None, None, [], [], "", 0, 0.0), [])),
-                                      "error": str(fault)}
+            answer: dict[str, Any] = {
+                **msgspec.to_builtins(told(Answer(None, 0.0, None, None, None, [], [], "", 0, 0.0), [])),
+                "error": str(fault),
+            }
             yield encoder.encode(answer) + b"\n", fault
 
 
@@ -147,8 +183,8 @@ def main(argv: list[str]) -> int:
         prog="parallax fuse",
         description="Fuse observations: JSON lines in, one line out per line, in the order of their time; learns as it goes.",
         epilog='in: {"key","metric","as_of":ms,"scale":"rel"|"abs"|"cat"|"set"|"text","tol":t,"observations":[{"provider",'
-               '"value","ts":ms,"weight"?,"group"?}]}; scale and tol default to the metric catalogue. '
-               'out: {"value","confidence","low","high","outliers","reasons","method","n_sources","n_voices"}.',
+        '"value","ts":ms,"weight"?,"group"?}]}; scale and tol default to the metric catalogue. '
+        'out: {"value","confidence","low","high","outliers","reasons","method","n_sources","n_voices"}.',
     )
     parser.add_argument("--strategy", choices=["robust", *STRATEGIES], help="use this rule for every metric")
     session = Session(parser.parse_args(argv).strategy)

@@ -16,7 +16,7 @@ from threading import Lock, Thread
 from types import FunctionType
 from typing import Any
 
-from services.aggregator.fusion import kernel, learning
+from services.aggregator.fusion import flags, kernel, lags, learning, voices
 
 
 class Kernels:
@@ -25,8 +25,8 @@ class Kernels:
     def __init__(self) -> None:
         self.answer: Callable[..., None] = kernel.answer
         self.learn: Callable[..., None] = learning.learn
-        self.advance: Callable[..., None] = learning.advance
-        self.advance_pairs: Callable[..., None] = learning.advance_pairs
+        self.advance: Callable[..., None] = lags.advance
+        self.advance_pairs: Callable[..., None] = voices.advance_pairs
         self.ready = False
         self._thread: Thread | None = None
         self._lock = Lock()
@@ -42,36 +42,43 @@ class Kernels:
 
     def _compile(self) -> None:
         import numba
-        import numpy as np
 
-        numba.config.CACHE_DIR = str(_cache())
+        numba.config.CACHE_DIR = str(_cache())  # type: ignore[attr-defined]
         from numba import boolean, float32, float64, int16, int64, njit, void
 
-        vector, table = float64[::1], float64[:, ::1]
-        pairs = float32[:, ::1]
-        at_time = njit(float64(table, int64, float64, float64, float64), cache=True)(learning.at_time)
-        middle_of = njit(float64(int64, int64, vector, table, table, table, float64, boolean), cache=True)(learning.middle_of)
-        answer = njit(
-            void(int64, vector, table, vector, vector, table, table, pairs, float64, boolean, float64, float64, float64),
-            cache=True,
-        )(kernel.answer)
-        learn = njit(
-            void(int64, vector, table, vector, vector, table, table, int16[:, :, ::1], table, pairs, float64), cache=True
-        )(_with(learning.learn, at_time=at_time, middle_of=middle_of))
-        advance = njit(void(int64[::1], int64, table, vector), cache=True)(learning.advance)
-        advance_pairs = njit(void(pairs, int64), cache=True)(learning.advance_pairs)
-        advance_pairs(np.zeros((1, 1), np.float32), 0)
-        self.answer, self.learn, self.advance, self.advance_pairs = answer, learn, advance, advance_pairs
+        f, i, b, v, t = float64, int64, boolean, float64[::1], float64[:, ::1]
+        pairs, ring = float32[:, ::1], int16[:, :, ::1]
+        made: dict[str, Any] = {}
+        # In the order in which they call each other.
+        for function, signature in (
+            (voices.weigh, void(i, v, t, t, pairs)),
+            (flags.mark, i(i, i, v, t, v, v, t, t, f, f, f, f, f, b, f)),
+            (kernel.answer, void(i, v, t, v, v, t, t, pairs, f, b, f, f, f)),
+            (lags.at_time, f(t, i, f, f, f)),
+            (lags.follow_lag, void(i, i, i, f, f, f, f, f, f, f, t, ring, t, f)),
+            (voices.follow_pairs, void(i, i, v, t, v, t, ring, t, pairs, b, f, f)),
+            (learning.middle_of, f(i, i, v, t, t, t, f, b)),
+            (learning.learn, void(i, v, t, v, v, t, t, ring, t, pairs, f)),
+            (lags.advance, void(int64[::1], i, t, v)),
+            (voices.advance_pairs, void(pairs, i)),
+        ):
+            made[function.__name__] = njit(signature, cache=True)(_with(function, **made))
+        self.answer, self.learn, self.advance, self.advance_pairs = (
+            made[name] for name in ("answer", "learn", "advance", "advance_pairs")
+        )
         self.ready = True
 
 
 def _cache() -> Path:
     """Where compiled kernels are kept: beside the source, or in the temporary folder where that is read-only.
 
-    numba looks at the file of a function only; the name holds all three files, because constants are compiled in.
+    numba looks at the file of a function only; the name holds all of them, because constants are compiled in.
     """
     folder = Path(__file__).parent
-    sources = b"".join((folder / name).read_bytes() for name in ("layout.py", "kernel.py", "learning.py"))
+    sources = b"".join(
+        (folder / name).read_bytes()
+        for name in ("layout.py", "kernel.py", "voices.py", "flags.py", "learning.py", "lags.py")
+    )
     name = "kernels-" + sha256(sources).hexdigest()[:16]
     beside = folder / "__pycache__"
     if access(beside if beside.exists() else folder, W_OK):

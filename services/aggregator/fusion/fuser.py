@@ -113,11 +113,18 @@ class Fuser:
                 continue
             entry = sums.setdefault(provider, [0.0] * 5)
             right = float(source[RIGHT])
-            for k, value in enumerate((1.0, right, float(source[S2]) ** 0.5, float(source[LAG]), float(source[VOICE]) / max(right, 0.1))):
+            for k, value in enumerate(
+                (1.0, right, float(source[S2]) ** 0.5, float(source[LAG]), float(source[VOICE]) / max(right, 0.1))
+            ):
                 entry[k] += weight * value
         return {
-            provider: {"windows": s[0], "accuracy": s[1] / s[0], "error_tol": s[2] / s[0], "lag_ms": s[3] / s[0],
-                       "voice": min(s[4] / s[0], 1.0)}
+            provider: {
+                "windows": s[0],
+                "accuracy": s[1] / s[0],
+                "error_tol": s[2] / s[0],
+                "lag_ms": s[3] / s[0],
+                "voice": min(s[4] / s[0], 1.0),
+            }
             for provider, s in sorted(sums.items())
         }
 

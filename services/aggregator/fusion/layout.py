@@ -5,9 +5,40 @@ Units: an error of 1 is one tolerance (z = ln(value)/tol for rel, value/tol for 
 
 from __future__ import annotations
 
+from typing import Any
+
+Array = Any
+"""numpy.ndarray of float64 (pairs: float32, ring: int16); numba knows the types."""
+
 # One key and metric: HEAD, a float64 vector.
-(MEAN, VAR, AT, COUNT, VOL, DRIFT, SLOW_A, SLOW_B, SLOW_D, FAST_A, FAST_D, MOVE_A, MOVE_D, LONG_A, LONG_D, INFL_A, INFL_B, UNIT, SAMPLES,
- FRONT, METRIC, APART, RATE, AUTO_A, AUTO_B, HEAD) = range(26)
+(
+    MEAN,
+    VAR,
+    AT,
+    COUNT,
+    VOL,
+    DRIFT,
+    SLOW_A,
+    SLOW_B,
+    SLOW_D,
+    FAST_A,
+    FAST_D,
+    MOVE_A,
+    MOVE_D,
+    LONG_A,
+    LONG_D,
+    INFL_A,
+    INFL_B,
+    UNIT,
+    SAMPLES,
+    FRONT,
+    METRIC,
+    APART,
+    RATE,
+    AUTO_A,
+    AUTO_B,
+    HEAD,
+) = range(26)
 
 # One source within a key and metric: SLOTS, float64 (capacity, SLOT).
 ROW, PID, GID, SEEN, LAST_VALUE, FIRST_MS, LAST_MS, OFF, SLOT = range(9)
@@ -22,10 +53,29 @@ ZERO_SHIFT = SHIFTS.index(0)
 SOURCE = PROFILE + len(SHIFTS)
 
 # One window: WORK, float64 (WORKS, capacity), one row per quantity of a source.
-SHARE, CODE, RESP, Y, TAU, VARIANCE, VOICES, GAIN, NOISE, ODD, FRESH, SECOND, ORDER, RESID, SURPRISE, FALL, WORKS = range(17)
+SHARE, CODE, RESP, Y, TAU, VARIANCE, VOICES, GAIN, NOISE, ODD, FRESH, SECOND, ORDER, RESID, SURPRISE, FALL, WORKS = (
+    range(17)
+)
 # and RESULT, float64 vector; the first seven go into the answer as they are.
-(R_VALUE, R_CONF, R_LOW, R_HIGH, R_SPREAD, R_USED, R_VOICES, R_MEAN, R_VAR, R_SURE, R_CHI, R_DOF, R_RIVAL, R_RIVAL_MEAN,
- R_RIVAL_VAR, R_DRIFT, RESULT) = range(17)
+(
+    R_VALUE,
+    R_CONF,
+    R_LOW,
+    R_HIGH,
+    R_SPREAD,
+    R_USED,
+    R_VOICES,
+    R_MEAN,
+    R_VAR,
+    R_SURE,
+    R_CHI,
+    R_DOF,
+    R_RIVAL,
+    R_RIVAL_MEAN,
+    R_RIVAL_VAR,
+    R_DRIFT,
+    RESULT,
+) = range(17)
 ANSWERED = 7
 
 # Reasons, as codes of WORK[CODE].

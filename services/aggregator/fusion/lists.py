@@ -108,7 +108,9 @@ def merge_stories(stories: Sequence[Story]) -> list[Merged]:
         first = stories[members[0]]
         middle = max(members, key=lambda i: (sum(overlap(words[i], words[j]) for j in members), -members.index(i)))
         tellings = [stories[i] for i in members]
-        merged.append(Merged(first.url, stories[middle].title, first.published_ms, tellings, len({t.group for t in tellings})))
+        merged.append(
+            Merged(first.url, stories[middle].title, first.published_ms, tellings, len({t.group for t in tellings}))
+        )
     return sorted(merged, key=lambda story: (-story.first_ms, story.url))
 
 
@@ -122,10 +124,16 @@ def merge_transfers(transfers: Sequence[Transfer]) -> list[MergedTransfer]:
     merged = []
     for (chain, name), same in found.items():
         worth = sorted(t.usd for t in same if t.usd is not None)
-        merged.append(MergedTransfer(
-            chain, name, quantile(worth, 0.5) if worth else None, _commonest([t.sender for t in same]),
-            _commonest([t.receiver for t in same]), sorted({t.provider for t in same}),
-        ))
+        merged.append(
+            MergedTransfer(
+                chain,
+                name,
+                quantile(worth, 0.5) if worth else None,
+                _commonest([t.sender for t in same]),
+                _commonest([t.receiver for t in same]),
+                sorted({t.provider for t in same}),
+            )
+        )
     return merged
 
 

@@ -31,14 +31,17 @@ class Spec(Protocol):
     @property
     def scale(self) -> str:
         """rel, abs, cat, set or text: what an error is."""
+
     @property
     def tolerance(self) -> float:
         """Largest harmless error: of the logarithm for rel, in the unit for abs, of 1 - Jaccard for set."""
+
     @property
     def window_ms(self) -> int: ...
     @property
     def plausible(self) -> tuple[float, float] | None:
         """Values outside are refused."""
+
     @property
     def strategy(self) -> str: ...
     @property

@@ -12,7 +12,25 @@ import numpy as np
 
 from services.aggregator.fusion.compiled import KERNELS
 from services.aggregator.fusion.layout import (
-    ANSWERED, CODE, PAIRS, R_MEAN, R_RIVAL, R_RIVAL_MEAN, R_RIVAL_VAR, R_SURE, R_USED, R_VAR, RANGE, REASONS, RESULT, RIGHT, S2, SHARE, SHIFTS, USED, WORKS,
+    ANSWERED,
+    CODE,
+    PAIRS,
+    R_MEAN,
+    R_RIVAL,
+    R_RIVAL_MEAN,
+    R_RIVAL_VAR,
+    R_SURE,
+    R_USED,
+    R_VAR,
+    RANGE,
+    REASONS,
+    RESULT,
+    RIGHT,
+    S2,
+    SHARE,
+    SHIFTS,
+    USED,
+    WORKS,
 )
 from services.aggregator.fusion.model import Answer, Observation, Spec, nothing
 from services.aggregator.fusion.state import MOST_SOURCES, Floats, Key, State
@@ -37,7 +55,7 @@ class Numbers:
         self.work: Floats = np.zeros((WORKS, MOST_SOURCES))
         self.result: Floats = np.zeros(RESULT)
         self.window: Floats = np.zeros(4 * MOST_SOURCES)
-        self.bytes = memoryview(self.window).cast("B")
+        self.bytes = self.window.data.cast("B")
         self.scratch: Floats = np.zeros(len(SHIFTS))
 
     def answer(self, spec: Spec, key: str, observations: Sequence[Observation], as_of_ms: int) -> Answer:
@@ -83,20 +101,35 @@ class Numbers:
             if observation.provider not in entry.slot_of:
                 state.slot(spec, entry, observation)
         if self._work(spec, entry, observations, tuple(zip(*observations, strict=True)), as_of_ms):
-            KERNELS.learn(len(observations), self.window, self.work, self.result, entry.head, entry.path, entry.slots,
-                          entry.ring, state.sources, state.pairs, float(as_of_ms))
+            KERNELS.learn(
+                len(observations),
+                self.window,
+                self.work,
+                self.result,
+                entry.head,
+                entry.path,
+                entry.slots,
+                entry.ring,
+                state.sources,
+                state.pairs,
+                float(as_of_ms),
+            )
             state.touched.add(spec.name)
 
     def advance(self) -> None:
         """Bring what was learned since the last epoch into force."""
         state = self.state
         for metric in sorted(state.touched):
-            KERNELS.advance(np.array(state.rows_of[metric], np.int64), state.rows[metric, ""], state.sources, self.scratch)
+            KERNELS.advance(
+                np.array(state.rows_of[metric], np.int64), state.rows[metric, ""], state.sources, self.scratch
+            )
         if state.touched:
             KERNELS.advance_pairs(state.pairs, min(len(state.providers), PAIRS))
         state.touched.clear()
 
-    def _work(self, spec: Spec, entry: Key | None, observations: Sequence[Observation], columns: Columns, as_of_ms: int) -> bool:
+    def _work(
+        self, spec: Spec, entry: Key | None, observations: Sequence[Observation], columns: Columns, as_of_ms: int
+    ) -> bool:
         """Run the kernel on the window; False when no value is usable."""
         providers, _, values, times, weights = columns
         try:
@@ -113,15 +146,32 @@ class Numbers:
             values = tuple(v if isinstance(v, (int, float)) else math.nan for v in values)
             packing.pack_into(self.bytes, 0, *values, *times, *weights, *slots)
         low, high = spec.plausible or (-math.inf, math.inf)
-        KERNELS.answer(len(slots), self.window, self.work, self.result, entry.head, entry.slots,
-                       self.state.sources, self.state.pairs, spec.tolerance, spec.scale == "rel", low, high, float(as_of_ms))
+        KERNELS.answer(
+            len(slots),
+            self.window,
+            self.work,
+            self.result,
+            entry.head,
+            entry.slots,
+            self.state.sources,
+            self.state.pairs,
+            spec.tolerance,
+            spec.scale == "rel",
+            low,
+            high,
+            float(as_of_ms),
+        )
         return bool(self.result[R_USED])
 
-    def _by_rule(self, spec: Spec, observations: Sequence[Observation], why: list[str | None]
-                 ) -> tuple[float, list[float]]:
+    def _by_rule(
+        self, spec: Spec, observations: Sequence[Observation], why: list[str | None]
+    ) -> tuple[float, list[float]]:
         """Value and shares by a named rule; what it uses is not excluded, whatever the belief says."""
-        usable = [i for i, code in enumerate(self.work[CODE, : len(observations)].tolist())
-                  if not self._refused(spec, observations[i], int(code))]
+        usable = [
+            i
+            for i, code in enumerate(self.work[CODE, : len(observations)].tolist())
+            if not self._refused(spec, observations[i], int(code))
+        ]
         sources = self.state.sources
         trust = []
         for i in usable:
@@ -132,8 +182,11 @@ class Numbers:
         centre = abs(sorted(values)[len(values) // 2])
         same = spec.tolerance * (centre if spec.scale == "rel" else 1.0)
         rule = STRATEGIES[spec.strategy]
-        choice = rule(Claims([o.provider for o in chosen], values, [o.ts_ms for o in chosen],
-                             [o.weight for o in chosen], trust, same))
+        choice = rule(
+            Claims(
+                [o.provider for o in chosen], values, [o.ts_ms for o in chosen], [o.weight for o in chosen], trust, same
+            )
+        )
         shares = [0.0] * len(observations)
         for i, share in zip(usable, choice.shares, strict=True):
             shares[i] = share
@@ -163,8 +216,18 @@ class Numbers:
         n = len(observations)
         odds = (ZERO_TRUST / (1.0 - ZERO_TRUST)) ** (2 * zeros - n)
         is_zero = [o.value == 0 for o in observations]
-        return Answer(0.0, odds / (1.0 + odds), 0.0, 0.0, 0.0, [z / zeros for z in is_zero],
-                      [None if z else "range" for z in is_zero], spec.strategy, zeros, float(n))
+        return Answer(
+            0.0,
+            odds / (1.0 + odds),
+            0.0,
+            0.0,
+            0.0,
+            [z / zeros for z in is_zero],
+            [None if z else "range" for z in is_zero],
+            spec.strategy,
+            zeros,
+            float(n),
+        )
 
 
 def _inside(gap: float, sd: float) -> float:

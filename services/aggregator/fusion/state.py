@@ -9,8 +9,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.aggregator.fusion.layout import (
-    AT, FIRST_MS, GID, HEAD, INFL_A, INFL_B, LAST_MS, LAST_VALUE, METRIC, OFF, PAIRS, PATH, PID, RIGHT, RING, ROW, S2, S2_START,
-    SEEN, SLOT, SOURCE, VOL,
+    AT,
+    FIRST_MS,
+    GID,
+    HEAD,
+    INFL_A,
+    INFL_B,
+    LAST_MS,
+    LAST_VALUE,
+    METRIC,
+    OFF,
+    PAIRS,
+    PATH,
+    PID,
+    RIGHT,
+    RING,
+    ROW,
+    S2,
+    S2_START,
+    SEEN,
+    SLOT,
+    SOURCE,
+    VOL,
 )
 from services.aggregator.fusion.model import Observation, Spec
 
@@ -118,7 +138,9 @@ class State:
                 guest.slots[slot, ROW] = self.rows.get((spec.name, observation.provider), 0)
                 guest.slots[slot, PID] = self.providers.get(observation.provider, -1)
                 gid = self.groups.get(observation.group)
-                guest.slots[slot, GID] = strangers.setdefault(observation.group, -1 - i - MOST_ROWS) if gid is None else gid
+                guest.slots[slot, GID] = (
+                    strangers.setdefault(observation.group, -1 - i - MOST_ROWS) if gid is None else gid
+                )
             slots.append(slot)
         return guest, slots
 
@@ -173,10 +195,16 @@ class State:
 
     def dump(self) -> bytes:
         """All but the keys, exactly."""
-        return msgspec.msgpack.encode(Saved(
-            list(self.rows), list(self.providers), list(self.groups), self.sources[: len(self.rows)].tobytes(),
-            self.pairs.tobytes(), sorted(self.touched),
-        ))
+        return msgspec.msgpack.encode(
+            Saved(
+                list(self.rows),
+                list(self.providers),
+                list(self.groups),
+                self.sources[: len(self.rows)].tobytes(),
+                self.pairs.tobytes(),
+                sorted(self.touched),
+            )
+        )
 
     @classmethod
     def load(cls, data: bytes) -> State:
@@ -198,10 +226,17 @@ class State:
         saved = []
         for metric, entry in sorted(self.keys.get(key, {}).items()):
             n = len(entry.slot_of)
-            saved.append(SavedKey(
-                metric, entry.head.tobytes(), entry.path.tobytes(), sorted(entry.slot_of, key=entry.slot_of.__getitem__),
-                entry.groups, entry.slots[:n, _KEPT].tobytes(), entry.ring[:n].tobytes(),
-            ))
+            saved.append(
+                SavedKey(
+                    metric,
+                    entry.head.tobytes(),
+                    entry.path.tobytes(),
+                    sorted(entry.slot_of, key=entry.slot_of.__getitem__),
+                    entry.groups,
+                    entry.slots[:n, _KEPT].tobytes(),
+                    entry.ring[:n].tobytes(),
+                )
+            )
         return saved
 
     def load_key(self, key: str, saved: list[SavedKey]) -> None:

@@ -80,7 +80,7 @@ class Words:
         record = self.records.get((metric, observation.provider), (0.0, 0.0))
         start = min(max(PRIOR_RIGHT * observation.weight, 0.3), PRIOR_RIGHT)
         accuracy = (PRIOR_SEEN * start + record[0]) / (PRIOR_SEEN + record[1])
-        return 0.5 + (min(accuracy, 0.98) - 0.5) * 0.5 ** min(max(age, 0.0) / 2.0, 10.0)
+        return 0.5 + (min(accuracy, 0.98) - 0.5) * math.exp2(-min(max(age, 0.0) / 2.0, 10.0))
 
     def _cluster(self, spec: Spec, observations: Sequence[Observation]) -> list[Hashable]:
         """A canonical form per observation: equal forms are the same answer."""
@@ -97,8 +97,9 @@ class Words:
             forms.append(max(leaders, key=lambda leader: (overlap(own, leader), sorted(leader))))
         return forms
 
-    def _belief(self, spec: Spec, observations: Sequence[Observation], values: Sequence[Hashable], as_of_ms: int
-                ) -> dict[Hashable, float]:
+    def _belief(
+        self, spec: Spec, observations: Sequence[Observation], values: Sequence[Hashable], as_of_ms: int
+    ) -> dict[Hashable, float]:
         """Posterior of each answer; what is missing to 1 belongs to answers that nobody gave."""
         groups: dict[tuple[str, Hashable], int] = {}
         for o, value in zip(observations, values, strict=True):
@@ -122,10 +123,16 @@ class Words:
         choice: Hashable
         if spec.strategy == "most_recent":
             newest = max(o.ts_ms for o in observations)
-            choice = max((v for v, o in zip(values, observations, strict=True) if o.ts_ms == newest), key=lambda v: (belief[v], repr(v)))
+            choice = max(
+                (v for v, o in zip(values, observations, strict=True) if o.ts_ms == newest),
+                key=lambda v: (belief[v], repr(v)),
+            )
         elif spec.strategy == "source_priority":
             heaviest = max(o.weight for o in observations)
-            choice = max((v for v, o in zip(values, observations, strict=True) if o.weight == heaviest), key=lambda v: (belief[v], repr(v)))
+            choice = max(
+                (v for v, o in zip(values, observations, strict=True) if o.weight == heaviest),
+                key=lambda v: (belief[v], repr(v)),
+            )
         else:
             choice = max(belief, key=lambda v: (belief[v], repr(v)))
         said = sorted((o.provider, o.value) for o, v in zip(observations, values, strict=True) if v == choice)
@@ -141,12 +148,18 @@ class Words:
         choice = max(belief, key=lambda v: (belief[v], repr(v)))
         own = [o for o, v in zip(observations, values, strict=True) if v == choice]
         # The text that is closest to all others of its kind; of equals the newest.
-        middle = max(own, key=lambda o: (sum(overlap(tokens(str(o.value)), tokens(str(p.value))) for p in own), o.ts_ms, o.provider))
+        middle = max(
+            own,
+            key=lambda o: (sum(overlap(tokens(str(o.value)), tokens(str(p.value))) for p in own), o.ts_ms, o.provider),
+        )
         return _told(spec, observations, values, choice, middle.value, belief[choice])
 
     def _set(self, spec: Spec, observations: Sequence[Observation], as_of_ms: int) -> Answer:
         """Member by member: naming is evidence for, silence weak evidence against."""
-        named = [frozenset(str(m).strip() for m in o.value) if isinstance(o.value, list) else frozenset() for o in observations]
+        named = [
+            frozenset(str(m).strip() for m in o.value) if isinstance(o.value, list) else frozenset()
+            for o in observations
+        ]
         sizes: dict[str, int] = {}
         for o in observations:
             sizes[o.group] = sizes.get(o.group, 0) + 1
@@ -156,7 +169,9 @@ class Words:
         for member in members:
             score = math.log(0.5 / 0.5)
             for o, own in zip(observations, named, strict=True):
-                worth = self.right(spec.name, o, (as_of_ms - o.ts_ms) / spec.freshness_ms) / PRIOR_RIGHT / sizes[o.group]
+                worth = (
+                    self.right(spec.name, o, (as_of_ms - o.ts_ms) / spec.freshness_ms) / PRIOR_RIGHT / sizes[o.group]
+                )
                 if member in own:
                     score += worth * math.log(SENSITIVITY / FALSE_ALARM)
                 else:
@@ -171,8 +186,18 @@ class Words:
         used = [s > 0.0 or not answer for s in near]
         total = sum(near) or 1.0
         value: Value = kept
-        return Answer(value, confidence, None, None, None, [s / total for s in near], [None if u else "camp" for u in used],
-                      spec.strategy, sum(used), float(len(sizes)))
+        return Answer(
+            value,
+            confidence,
+            None,
+            None,
+            None,
+            [s / total for s in near],
+            [None if u else "camp" for u in used],
+            spec.strategy,
+            sum(used),
+            float(len(sizes)),
+        )
 
 
 def canonical(value: Value) -> Hashable:
@@ -192,21 +217,39 @@ def overlap(a: frozenset[str], b: frozenset[str]) -> float:
     return len(a & b) / len(a | b) if a or b else 1.0
 
 
-def _told(spec: Spec, observations: Sequence[Observation], values: Sequence[Hashable], choice: Hashable, said: Value,
-          confidence: float) -> Answer:
+def _told(
+    spec: Spec,
+    observations: Sequence[Observation],
+    values: Sequence[Hashable],
+    choice: Hashable,
+    said: Value,
+    confidence: float,
+) -> Answer:
     hits = [v == choice for v in values]
     groups = {o.group for o in observations}
     against = {v: len({o.group for o, w in zip(observations, values, strict=True) if w == v}) for v in set(values)}
     why = [None if hit else "camp" if against[v] > 1 else "range" for hit, v in zip(hits, values, strict=True)]
     if not any(hits):
         return nothing(spec.strategy, len(values))
-    return Answer(said, confidence, None, None, None, [hit / sum(hits) for hit in hits], why, spec.strategy, sum(hits),
-                  float(len(groups)))
+    return Answer(
+        said,
+        confidence,
+        None,
+        None,
+        None,
+        [hit / sum(hits) for hit in hits],
+        why,
+        spec.strategy,
+        sum(hits),
+        float(len(groups)),
+    )
 
 
 def _few_errors(sure: Sequence[float], allowed: int) -> float:
     """P(at most `allowed` of these independent decisions are wrong)."""
     law = [1.0]
     for p in sure:
-        law = [(law[k] if k < len(law) else 0.0) * p + (law[k - 1] * (1.0 - p) if k else 0.0) for k in range(len(law) + 1)]
+        law = [
+            (law[k] if k < len(law) else 0.0) * p + (law[k - 1] * (1.0 - p) if k else 0.0) for k in range(len(law) + 1)
+        ]
     return min(sum(law[: allowed + 1]), 1.0)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from schemas.events import Origin, Signal
+from schemas.events import Origin, Signal, Value
 from services.aggregator.signals.model import Quote, normal_below, signal
 
 
@@ -46,6 +46,9 @@ class Limits(NamedTuple):
     """A gap must exceed what is usual between the two venues by this many deviations."""
 
 
+COSTS, LIMITS = Costs(), Limits()
+
+
 class Usual:
     """What the gap between two venues usually is: a lasting one is a border, not an opportunity."""
 
@@ -66,22 +69,39 @@ class Usual:
         _, deviation = self.of(entity, buy, sell)
         step = max(min(gap_bps - mean, 4.0 * deviation), -4.0 * deviation)
         weight = self.KEEP * weight + 1.0
-        self._known[entity, buy, sell] = weight, mean + step / weight, self.KEEP * square + step * step * (1.0 - 1.0 / weight)
+        self._known[entity, buy, sell] = (
+            weight,
+            mean + step / weight,
+            self.KEEP * square + step * step * (1.0 - 1.0 / weight),
+        )
 
 
-def find(entity: str, quotes: Sequence[Quote], as_of_ms: int, *, origin: Origin, usual: Usual | None = None,
-         volatility_bps: float = 2.0, costs: Costs = Costs(), limits: Limits = Limits(),
-         venue_bps: Mapping[str, float] | None = None) -> list[Signal]:
+def find(
+    entity: str,
+    quotes: Sequence[Quote],
+    as_of_ms: int,
+    *,
+    origin: Origin,
+    usual: Usual | None = None,
+    volatility_bps: float = 2.0,
+    costs: Costs = COSTS,
+    limits: Limits = LIMITS,
+    venue_bps: Mapping[str, float] | None = None,
+) -> list[Signal]:
     """Signals for every pair of venues whose gap pays at the stated size, best first.
 
     volatility_bps: of the price, per square root of a second. Each leg is one source; both must be fresh and the rest of the
     venues must not speak against them: with three or more, a leg further than `wide_bps` from the middle is left out.
     """
-    fresh = [q for q in quotes if q.age_ms(as_of_ms) <= limits.fresh_ms and 0.0 < q.bid and 0.0 < q.ask]
+    fresh = [q for q in quotes if q.age_ms(as_of_ms) <= limits.fresh_ms and q.bid > 0.0 and q.ask > 0.0]
     middles = sorted(math.sqrt(q.bid * q.ask) for q in fresh)
     if len(fresh) < 2:
         return []
-    middle = middles[len(middles) // 2] if len(middles) % 2 else math.sqrt(middles[len(middles) // 2 - 1] * middles[len(middles) // 2])
+    middle = (
+        middles[len(middles) // 2]
+        if len(middles) % 2
+        else math.sqrt(middles[len(middles) // 2 - 1] * middles[len(middles) // 2])
+    )
     if len(fresh) > 2:
         fresh = [q for q in fresh if abs(math.log(math.sqrt(q.bid * q.ask) / middle)) * 1e4 <= limits.wide_bps]
     found = []
@@ -94,8 +114,18 @@ def find(entity: str, quotes: Sequence[Quote], as_of_ms: int, *, origin: Origin,
     return sorted(found, key=lambda s: (-float(s.thresholds["net_bps_found"]), s.id))
 
 
-def _round(entity: str, buy: Quote, sell: Quote, as_of_ms: int, origin: Origin, usual: Usual | None, volatility_bps: float,
-           costs: Costs, limits: Limits, venue_bps: Mapping[str, float]) -> Signal | None:
+def _round(
+    entity: str,
+    buy: Quote,
+    sell: Quote,
+    as_of_ms: int,
+    origin: Origin,
+    usual: Usual | None,
+    volatility_bps: float,
+    costs: Costs,
+    limits: Limits,
+    venue_bps: Mapping[str, float],
+) -> Signal | None:
     gross = math.log(sell.bid / buy.ask) * 1e4
     known, deviation = usual.of(entity, buy.venue, sell.venue) if usual else (0.0, 0.0)
     if usual:
@@ -121,23 +151,54 @@ def _round(entity: str, buy: Quote, sell: Quote, as_of_ms: int, origin: Origin, 
     beyond = gross - known - limits.usual_sigmas * deviation if usual else math.inf
     if net < limits.net_bps or confidence < limits.confidence or beyond < 0.0:
         return None
-    kind = "cross_chain" if across else "cex_dex" if {buy.kind, sell.kind} == {"cex", "dex"} else "dex_dex" if buy.kind == "dex" else "cex_cex"
-    legs = [
-        {"side": side, "venue": leg.venue, "kind": leg.kind, "price": price, "age_ms": age, "lag_ms": leg.lag_ms,
-         "fee_bps": _fee(leg, costs, venue_bps), "slippage_bps": _slippage(leg, size), "size": held if held is not None else -1.0,
-         "chain": leg.chain or ""}
-        for side, leg, price, held, age in (("buy", buy, buy.ask, buy.ask_size, ages[0]), ("sell", sell, sell.bid, sell.bid_size, ages[1]))
+    kind = "cross_chain" if across else f"{min(buy.kind, sell.kind)}_{max(buy.kind, sell.kind)}"
+    legs: list[dict[str, Value]] = [
+        {
+            "side": side,
+            "venue": leg.venue,
+            "kind": leg.kind,
+            "price": price,
+            "age_ms": age,
+            "lag_ms": leg.lag_ms,
+            "fee_bps": _fee(leg, costs, venue_bps),
+            "slippage_bps": _slippage(leg, size),
+            "size": held if held is not None else -1.0,
+            "chain": leg.chain or "",
+        }
+        for side, leg, price, held, age in (
+            ("buy", buy, buy.ask, buy.ask_size, ages[0]),
+            ("sell", sell, sell.bid, sell.bid_size, ages[1]),
+        )
     ]
     return signal(
-        f"arbitrage_{kind}", entity, as_of_ms, confidence,
+        f"arbitrage_{kind}",
+        entity,
+        as_of_ms,
+        confidence,
         f"Buy at {buy.venue} for {buy.ask:g}, sell at {sell.venue} for {sell.bid:g}: {net:.1f} bps net of {total:.1f} bps costs.",
-        {"legs": [dict(leg) for leg in legs], "gross_bps": gross, "cost_bps": total, "net_bps": net, "size": size,
-         "gain": size * net / 1e4, "usual_bps": known, "risk_bps": risk, "fees": "assumed" if not venue_bps else "stated"},
+        {
+            "legs": legs,
+            "gross_bps": gross,
+            "cost_bps": total,
+            "net_bps": net,
+            "size": size,
+            "gain": size * net / 1e4,
+            "usual_bps": known,
+            "risk_bps": risk,
+            "fees": "assumed" if not venue_bps else "stated",
+        },
         sorted({buy.venue, sell.venue}),
-        {"net_bps": limits.net_bps, "fresh_ms": limits.fresh_ms, "size": limits.size, "confidence": limits.confidence,
-         "net_bps_found": net},
+        {
+            "net_bps": limits.net_bps,
+            "fresh_ms": limits.fresh_ms,
+            "size": limits.size,
+            "confidence": limits.confidence,
+            "net_bps_found": net,
+        },
         # Aged out when the older leg goes stale.
-        origin, as_of_ms + int(max(limits.fresh_ms - max(ages), 0.0)), f"{buy.venue}>{sell.venue}",
+        origin,
+        as_of_ms + int(max(limits.fresh_ms - max(ages), 0.0)),
+        f"{buy.venue}>{sell.venue}",
     )
 
 

@@ -109,15 +109,22 @@ class Board:
         if not isinstance(price, (int, float)) or not isinstance(size, (int, float)) or price <= 0 or size <= 0:
             return []
         side = raw.metrics.get("trade_side")
-        trade = Trade(raw.provider, raw.event_ms if raw.event_ms is not None else raw.received_ms, float(price), float(size),
-                      side == "buy" if side in ("buy", "sell") else None)
+        trade = Trade(
+            raw.provider,
+            raw.event_ms if raw.event_ms is not None else raw.received_ms,
+            float(price),
+            float(size),
+            side == "buy" if side in ("buy", "sell") else None,
+        )
         pair = self.pairs.of(raw.entity)
         pair.traded[raw.provider] = pair.traded.get(raw.provider, 0.0) + trade.price * trade.size
         pair.sizes.setdefault(raw.provider, deque(maxlen=WASH_TRADES)).append(trade.size)
         found = [one for one in (pair.pump.see(trade, raw.origin),) if one is not None]
         if raw.received_ms - pair.washed_ms >= WASH_MS:
             pair.washed_ms = raw.received_ms
-            found += wash.find(raw.entity, {v: list(s) for v, s in pair.sizes.items()}, raw.received_ms, origin=raw.origin)
+            found += wash.find(
+                raw.entity, {v: list(s) for v, s in pair.sizes.items()}, raw.received_ms, origin=raw.origin
+            )
         return [one for one in found if self._news(one)]
 
     def _pair(self, record: Fused) -> list[Signal]:
@@ -126,20 +133,37 @@ class Board:
         pair.quotes = quotes
         self._volatility(pair, record)
         sigma = math.sqrt(pair.variance)
-        found = arbitrage.find(record.entity, quotes, record.as_of_ms, origin=record.origin, usual=pair.usual, volatility_bps=sigma)
+        found = arbitrage.find(
+            record.entity, quotes, record.as_of_ms, origin=record.origin, usual=pair.usual, volatility_bps=sigma
+        )
         base, _, quote = record.entity.partition(":")[2].rpartition("/")
         rate = self.usd.get(quote, 1.0 if quote == "usd" else 0.0)
         pools = self.pools.get(base)
         if pools and rate > 0.0 and quotes:
             ours = [q._replace(bid=q.bid * rate, ask=q.ask * rate) for q in quotes]
-            found += [one for one in arbitrage.find(f"asset:{base}", [*ours, *pools.values()], record.as_of_ms, origin=record.origin,
-                                                    usual=self.dex_usual, volatility_bps=sigma) if one.kind != "arbitrage_cex_cex"]
+            found += [
+                one
+                for one in arbitrage.find(
+                    f"asset:{base}",
+                    [*ours, *pools.values()],
+                    record.as_of_ms,
+                    origin=record.origin,
+                    usual=self.dex_usual,
+                    volatility_bps=sigma,
+                )
+                if one.kind != "arbitrage_cex_cex"
+            ]
         if record.as_of_ms - pair.judged_ms >= JUDGE_MS:
             pair.judged_ms = record.as_of_ms
-            voices = [manipulation.Voice(q.venue, math.sqrt(q.bid * q.ask), pair.traded.get(q.venue, 0.0), _depth(q)) for q in quotes]
+            voices = [
+                manipulation.Voice(q.venue, math.sqrt(q.bid * q.ask), pair.traded.get(q.venue, 0.0), _depth(q))
+                for q in quotes
+            ]
             pair.traded.clear()
             perpetual, futures = pair.perpetual or (None, 0)
-            found += pair.manipulation.see(voices, record.as_of_ms, origin=record.origin, perpetual=perpetual, futures=futures)
+            found += pair.manipulation.see(
+                voices, record.as_of_ms, origin=record.origin, perpetual=perpetual, futures=futures
+            )
         return found
 
     def _quotes(self, record: Fused) -> list[Quote]:
@@ -154,8 +178,17 @@ class Board:
             if "bid" in side and "ask" in side:
                 numbers = {name: float(source.value) for name, source in side.items()}  # type: ignore[arg-type]
                 oldest = max(side["bid"].age_ms, side["ask"].age_ms)
-                quotes.append(Quote(venue, numbers["bid"], numbers["ask"], record.as_of_ms - oldest, numbers.get("bid_size"),
-                                    numbers.get("ask_size"), lag_ms=self.lags_ms.get(venue, 0.0)))
+                quotes.append(
+                    Quote(
+                        venue,
+                        numbers["bid"],
+                        numbers["ask"],
+                        record.as_of_ms - oldest,
+                        numbers.get("bid_size"),
+                        numbers.get("ask_size"),
+                        lag_ms=self.lags_ms.get(venue, 0.0),
+                    )
+                )
         return quotes
 
     def _volatility(self, pair: Pair, record: Fused) -> None:
@@ -168,7 +201,9 @@ class Board:
         if pair.middle is not None and record.as_of_ms > pair.middle[0]:
             seconds = (record.as_of_ms - pair.middle[0]) / 1000.0
             moved = (middle - pair.middle[1]) * 1e4
-            pair.variance += min(0.05, 0.05 * seconds) * (min(moved * moved / seconds, 100.0 * pair.variance) - pair.variance)
+            pair.variance += min(0.05, 0.05 * seconds) * (
+                min(moved * moved / seconds, 100.0 * pair.variance) - pair.variance
+            )
         pair.middle = (record.as_of_ms, middle)
 
     def _token(self, record: Fused) -> list[Signal]:
@@ -177,7 +212,11 @@ class Board:
             if metric.value is not None:
                 facts[name] = (metric.as_of_ms, rugpull.Fact(metric.value, metric.confidence, metric.voices, 0.0))
         aged = {name: fact._replace(age_ms=float(max(record.as_of_ms - at, 0))) for name, (at, fact) in facts.items()}
-        found = [one for one in (self.tokens.of(record.entity).see(aged, record.as_of_ms, origin=record.origin),) if one is not None]
+        found = [
+            one
+            for one in (self.tokens.of(record.entity).see(aged, record.as_of_ms, origin=record.origin),)
+            if one is not None
+        ]
         if record.category == "dex":
             found += self._pool(record)
         return found
@@ -187,13 +226,27 @@ class Board:
         _, chain, contract = record.entity.split(":", 2)
         price, liquidity = record.metrics.get("dex_price"), record.metrics.get("liquidity")
         asset = self.asset_of(chain, contract)
-        if asset is None or price is None or not isinstance(price.value, float) or price.voices < 2.0 or price.value <= 0.0:
+        if (
+            asset is None
+            or price is None
+            or not isinstance(price.value, float)
+            or price.voices < 2.0
+            or price.value <= 0.0
+        ):
             return []
         worth = liquidity.value if liquidity is not None and isinstance(liquidity.value, float) else None
         pools = self.pools.of(asset)
-        pools[chain] = Quote(f"dex:{chain}", price.value, price.value, price.as_of_ms, kind="dex", chain=chain, liquidity=worth)
-        return arbitrage.find(f"asset:{asset}", list(pools.values()), record.as_of_ms, origin=record.origin, usual=self.dex_usual,
-                              limits=arbitrage.Limits(fresh_ms=60_000.0))
+        pools[chain] = Quote(
+            f"dex:{chain}", price.value, price.value, price.as_of_ms, kind="dex", chain=chain, liquidity=worth
+        )
+        return arbitrage.find(
+            f"asset:{asset}",
+            list(pools.values()),
+            record.as_of_ms,
+            origin=record.origin,
+            usual=self.dex_usual,
+            limits=arbitrage.Limits(fresh_ms=60_000.0),
+        )
 
     def _transfer(self, record: Fused) -> list[Signal]:
         _, chain, name = record.entity.split(":", 2)
@@ -207,9 +260,16 @@ class Board:
         if worth is None or not isinstance(worth.value, float):
             return []
         move = whales.Move(
-            chain, name, worth.value, worth.confidence, worth.voices, word("transfer_asset") or "unknown asset",
-            word("transfer_from_owner") or word("transfer_from"), word("transfer_to_owner") or word("transfer_to"),
-            kind == EXCHANGE_OUT, kind == EXCHANGE_IN,
+            chain,
+            name,
+            worth.value,
+            worth.confidence,
+            worth.voices,
+            word("transfer_asset") or "unknown asset",
+            word("transfer_from_owner") or word("transfer_from"),
+            word("transfer_to_owner") or word("transfer_to"),
+            kind == EXCHANGE_OUT,
+            kind == EXCHANGE_IN,
         )
         one = self.whales.see(move, record.as_of_ms, origin=record.origin)
         return [one] if one is not None else []

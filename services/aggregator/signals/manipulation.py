@@ -56,10 +56,13 @@ class Limits(NamedTuple):
     voices: int = 3
 
 
+LIMITS = Limits()
+
+
 class Manipulation:
     """One pair: learns what is usual and judges each interval."""
 
-    def __init__(self, entity: str, limits: Limits = Limits()) -> None:
+    def __init__(self, entity: str, limits: Limits = LIMITS) -> None:
         self.entity = entity
         self.limits = limits
         self._off: dict[str, Level] = {}
@@ -67,14 +70,25 @@ class Manipulation:
         self._depth: dict[str, Level] = {}
         self._basis = Level()
 
-    def see(self, voices: Sequence[Voice], as_of_ms: int, *, origin: Origin, perpetual: float | None = None, futures: int = 0
-            ) -> list[Signal]:
+    def see(
+        self,
+        voices: Sequence[Voice],
+        as_of_ms: int,
+        *,
+        origin: Origin,
+        perpetual: float | None = None,
+        futures: int = 0,
+    ) -> list[Signal]:
         """Judge one interval; `perpetual`: fused mark price of the perpetual, from `futures` sources."""
         found = []
         limits = self.limits
         if len(voices) >= limits.voices:
             prices = sorted(v.price for v in voices)
-            middle = prices[len(prices) // 2] if len(prices) % 2 else 0.5 * (prices[len(prices) // 2 - 1] + prices[len(prices) // 2])
+            middle = (
+                prices[len(prices) // 2]
+                if len(prices) % 2
+                else 0.5 * (prices[len(prices) // 2 - 1] + prices[len(prices) // 2])
+            )
             for voice in voices:
                 one = self._voice(voice, voices, middle, as_of_ms, origin)
                 if one is not None:
@@ -88,7 +102,9 @@ class Manipulation:
                     found.append(apart)
         return found
 
-    def _voice(self, voice: Voice, voices: Sequence[Voice], middle: float, as_of_ms: int, origin: Origin) -> Signal | None:
+    def _voice(
+        self, voice: Voice, voices: Sequence[Voice], middle: float, as_of_ms: int, origin: Origin
+    ) -> Signal | None:
         off, busy = self._off.setdefault(voice.venue, Level()), self._volume.setdefault(voice.venue, Level())
         gap, volume = math.log(voice.price / middle) * 1e4, math.log1p(voice.volume)
         off_z, volume_z = off.z(gap, 2.0), busy.z(volume, 0.25)
@@ -98,10 +114,24 @@ class Manipulation:
         if abs(gap) < limits.off_bps or abs(off_z) < limits.off_z or volume_z < limits.volume_z:
             return None
         return signal(
-            "price_pushed", self.entity, as_of_ms, logistic(0.4 * (abs(off_z) - limits.off_z) + 0.5 * (volume_z - limits.volume_z) + 1.0),
+            "price_pushed",
+            self.entity,
+            as_of_ms,
+            logistic(0.4 * (abs(off_z) - limits.off_z) + 0.5 * (volume_z - limits.volume_z) + 1.0),
             f"{voice.venue} is {gap:+.0f} bps off {len(voices) - 1} other venues on abnormal volume ({volume_z:.1f} sigma).",
-            {"venue": voice.venue, "off_bps": gap, "off_z": off_z, "volume": voice.volume, "volume_z": volume_z, "middle": middle},
-            sorted(v.venue for v in voices), _shown(limits), origin, as_of_ms + 300_000, voice.venue,
+            {
+                "venue": voice.venue,
+                "off_bps": gap,
+                "off_z": off_z,
+                "volume": voice.volume,
+                "volume_z": volume_z,
+                "middle": middle,
+            },
+            sorted(v.venue for v in voices),
+            _shown(limits),
+            origin,
+            as_of_ms + 300_000,
+            voice.venue,
         )
 
     def _depths(self, voices: Sequence[Voice], as_of_ms: int, origin: Origin) -> Signal | None:
@@ -118,22 +148,46 @@ class Manipulation:
         if len(shares) < 2 or 2 * empty <= len(shares):
             return None
         return signal(
-            "depth_vanished", self.entity, as_of_ms, logistic(2.0 * (empty / len(shares) - 0.5) * 3.0 + 0.5),
+            "depth_vanished",
+            self.entity,
+            as_of_ms,
+            logistic(2.0 * (empty / len(shares) - 0.5) * 3.0 + 0.5),
             f"At {empty} of {len(shares)} venues less than {100 * self.limits.depth_share:.0f} % of the usual depth is left.",
-            {"left": left, "empty": float(empty)}, sorted(left), _shown(self.limits), origin, as_of_ms + 300_000, "depth",
+            {"left": left, "empty": float(empty)},
+            sorted(left),
+            _shown(self.limits),
+            origin,
+            as_of_ms + 300_000,
+            "depth",
         )
 
-    def _apart(self, perpetual: float, middle: float, spots: int, futures: int, as_of_ms: int, origin: Origin) -> Signal | None:
+    def _apart(
+        self, perpetual: float, middle: float, spots: int, futures: int, as_of_ms: int, origin: Origin
+    ) -> Signal | None:
         basis = math.log(perpetual / middle)
         z = self._basis.z(basis, 2e-4)
         self._basis.learn(basis)
         if abs(z) < self.limits.basis_z or abs(basis) < self.limits.basis:
             return None
         return signal(
-            "basis_torn", self.entity, as_of_ms, logistic(0.4 * (abs(z) - self.limits.basis_z) + 1.0),
+            "basis_torn",
+            self.entity,
+            as_of_ms,
+            logistic(0.4 * (abs(z) - self.limits.basis_z) + 1.0),
             f"The perpetual stands {100 * basis:+.2f} % from spot ({z:+.1f} sigma).",
-            {"basis": basis, "z": z, "spot": middle, "perpetual": perpetual, "spot_sources": float(spots), "futures_sources": float(futures)},
-            ["spot", "perpetual"], _shown(self.limits), origin, as_of_ms + 300_000, "basis",
+            {
+                "basis": basis,
+                "z": z,
+                "spot": middle,
+                "perpetual": perpetual,
+                "spot_sources": float(spots),
+                "futures_sources": float(futures),
+            },
+            ["spot", "perpetual"],
+            _shown(self.limits),
+            origin,
+            as_of_ms + 300_000,
+            "basis",
         )
 
 

@@ -54,9 +54,31 @@ def normal_below(x: float) -> float:
     return 0.5 * (1.0 + math.erf(x / math.sqrt(2.0)))
 
 
-def signal(kind: str, entity: str, as_of_ms: int, confidence: float, summary: str, evidence: Evidence, inputs: list[str],
-           thresholds: dict[str, float], origin: Origin, expires_ms: int, identity: str) -> Signal:
+def signal(
+    kind: str,
+    entity: str,
+    as_of_ms: int,
+    confidence: float,
+    summary: str,
+    evidence: Evidence,
+    inputs: list[str],
+    thresholds: dict[str, float],
+    origin: Origin,
+    expires_ms: int,
+    identity: str,
+) -> Signal:
     """The record; its id is the same for the same finding (`identity`), so that a repeat replaces it."""
     name = sha256(f"{kind}|{entity}|{identity}".encode()).hexdigest()[:24]
-    return Signal(id=name, kind=kind, entity=entity, as_of_ms=as_of_ms, confidence=min(max(confidence, 0.0), 1.0),
-                  summary=summary, evidence=evidence, inputs=inputs, thresholds=thresholds, origin=origin, expires_ms=expires_ms)
+    return Signal(
+        id=name,
+        kind=kind,
+        entity=entity,
+        as_of_ms=as_of_ms,
+        confidence=min(max(confidence, 0.0), 1.0),
+        summary=summary,
+        evidence=evidence,
+        inputs=inputs,
+        thresholds=thresholds,
+        origin=origin,
+        expires_ms=expires_ms,
+    )

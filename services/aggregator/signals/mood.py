@@ -76,4 +76,6 @@ class Moods:
         score = sum(w * t.score for w, t in zip(weights, texts, strict=True)) / (total + PRIOR)
         mean = score * (total + PRIOR) / total
         spread = math.sqrt(sum(w * (t.score - mean) ** 2 for w, t in zip(weights, texts, strict=True)) / total)
-        return Feeling(score, total / (total + PRIOR) * (1.0 - 0.5 * min(spread, 1.0)), len(texts), len(writers), spread)
+        return Feeling(
+            score, total / (total + PRIOR) * (1.0 - 0.5 * min(spread, 1.0)), len(texts), len(writers), spread
+        )

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from itertools import pairwise
 from typing import NamedTuple
 
 from schemas.events import Origin, Signal
@@ -46,10 +47,13 @@ class Limits(NamedTuple):
     confidence: float = 0.5
 
 
+LIMITS = Limits()
+
+
 class Pump:
     """One pair: collects trades into chunks and judges each as it closes."""
 
-    def __init__(self, entity: str, limits: Limits = Limits()) -> None:
+    def __init__(self, entity: str, limits: Limits = LIMITS) -> None:
         self.entity = entity
         self.limits = limits
         self.past: deque[Chunk] = deque(maxlen=HISTORY)
@@ -80,13 +84,17 @@ class Pump:
         trades_z = against([math.log1p(c.trades) for c in self.past], math.log1p(chunk.trades), 0.1)
         prices = [math.log(c.price) for c in self.past]
         mean = sum(prices) / len(prices)
-        steps = [b - a for a, b in zip(prices, prices[1:], strict=False)]
+        steps = [b - a for a, b in pairwise(prices)]
         step = math.sqrt(sum(s * s for s in steps) / len(steps))
         rise = math.log(chunk.price) - prices[-1]
         over = math.log(chunk.price) - mean
         rise_z = rise / max(step, 1e-5)
-        enough = (rush_z >= limits.rush_z, volume_z >= limits.volume_z, max(rise, over) >= limits.rise and rise_z >= limits.rise_sigmas,
-                  chunk.buys >= limits.buys)
+        enough = (
+            rush_z >= limits.rush_z,
+            volume_z >= limits.volume_z,
+            max(rise, over) >= limits.rise and rise_z >= limits.rise_sigmas,
+            chunk.buys >= limits.buys,
+        )
         score = 0.5 * (rush_z / limits.rush_z + volume_z / limits.volume_z + rise_z / limits.rise_sigmas) - 1.5
         # One venue alone may be a faulty feed: its word counts half.
         confidence = logistic(2.0 * score + 1.0) * (1.0 if len(chunk.venues) > 1 else 0.6)
@@ -94,12 +102,28 @@ class Pump:
             return None
         end_ms = chunk.start_ms + CHUNK_MS
         return signal(
-            "pump", self.entity, end_ms, confidence,
+            "pump",
+            self.entity,
+            end_ms,
+            confidence,
             f"{chunk.rushes} rush orders in 25 s ({rush_z:.1f} sigma), price {100 * rise:+.1f} %, volume {volume_z:.1f} sigma.",
-            {"rush_orders": float(chunk.rushes), "rush_z": rush_z, "volume": chunk.volume, "volume_z": volume_z,
-             "trades": float(chunk.trades), "trades_z": trades_z, "rise": rise, "rise_z": rise_z, "buys": chunk.buys,
-             "venues": list(chunk.venues), "history_chunks": float(len(self.past))},
-            list(chunk.venues), dict(zip(limits._fields, map(float, limits), strict=True)), origin, end_ms + 600_000,
+            {
+                "rush_orders": float(chunk.rushes),
+                "rush_z": rush_z,
+                "volume": chunk.volume,
+                "volume_z": volume_z,
+                "trades": float(chunk.trades),
+                "trades_z": trades_z,
+                "rise": rise,
+                "rise_z": rise_z,
+                "buys": chunk.buys,
+                "venues": list(chunk.venues),
+                "history_chunks": float(len(self.past)),
+            },
+            list(chunk.venues),
+            dict(zip(limits._fields, map(float, limits), strict=True)),
+            origin,
+            end_ms + 600_000,
             str(chunk.start_ms // 600_000),
         )
 
@@ -118,8 +142,15 @@ def summarise(start_ms: int, trades: list[Trade]) -> Chunk:
             same[at] = same.get(at, 0) + 1
     volume = sum(t.price * t.size for t in trades)
     price = sum(t.price * t.price * t.size for t in trades) / volume if volume > 0 else trades[-1].price
-    return Chunk(start_ms, sum(n > 1 for n in same.values()), volume, len(trades), price,
-                 tuple(sorted({t.venue for t in trades})), bought / known if known else 0.5)
+    return Chunk(
+        start_ms,
+        sum(n > 1 for n in same.values()),
+        volume,
+        len(trades),
+        price,
+        tuple(sorted({t.venue for t in trades})),
+        bought / known if known else 0.5,
+    )
 
 
 def against(past: list[float], now: float, floor: float) -> float:

@@ -29,10 +29,18 @@ class Sign(NamedTuple):
 
 
 POWERS = (
-    Sign("is_honeypot", 2.5, True), Sign("owner_change_balance", 1.2, False), Sign("hidden_owner", 1.0, False),
-    Sign("can_take_back_ownership", 0.8, False), Sign("is_mintable", 0.5, False), Sign("transfer_pausable", 0.6, False),
-    Sign("slippage_modifiable", 0.7, False), Sign("is_blacklist_fn", 0.4, False), Sign("self_destruct", 1.0, False),
-    Sign("cannot_sell_all", 1.5, True), Sign("mint_authority_active", 0.4, False), Sign("freeze_authority_active", 0.5, False),
+    Sign("is_honeypot", 2.5, True),
+    Sign("owner_change_balance", 1.2, False),
+    Sign("hidden_owner", 1.0, False),
+    Sign("can_take_back_ownership", 0.8, False),
+    Sign("is_mintable", 0.5, False),
+    Sign("transfer_pausable", 0.6, False),
+    Sign("slippage_modifiable", 0.7, False),
+    Sign("is_blacklist_fn", 0.4, False),
+    Sign("self_destruct", 1.0, False),
+    Sign("cannot_sell_all", 1.5, True),
+    Sign("mint_authority_active", 0.4, False),
+    Sign("freeze_authority_active", 0.5, False),
     Sign("is_rugged", 3.0, True),
 )
 """Flags of the catalogue's security metrics. Weights are judgement, to be replaced when labelled pulls are at hand."""
@@ -58,6 +66,9 @@ class Limits(NamedTuple):
     """Independent voices behind the signs, at least."""
 
 
+LIMITS = Limits()
+
+
 class Peak:
     """The highest (or lowest) value of the last day, let go by half a percent of the gap a step."""
 
@@ -80,7 +91,7 @@ class Peak:
 class Token:
     """One token: remembers heights of liquidity and price and depths of taxes and concentration."""
 
-    def __init__(self, entity: str, limits: Limits = Limits()) -> None:
+    def __init__(self, entity: str, limits: Limits = LIMITS) -> None:
         self.entity = entity
         self.limits = limits
         self._peaks: dict[str, Peak] = {}
@@ -94,7 +105,12 @@ class Token:
 
         def number(name: str) -> float | None:
             fact = facts.get(name)
-            usable = fact is not None and fact.age_ms <= FRESH_MS and isinstance(fact.value, (int, float)) and not isinstance(fact.value, bool)
+            usable = (
+                fact is not None
+                and fact.age_ms <= FRESH_MS
+                and isinstance(fact.value, (int, float))
+                and not isinstance(fact.value, bool)
+            )
             return float(fact.value) if usable else None  # type: ignore[union-attr, arg-type]
 
         def add(name: str, weight: float, share: float) -> None:
@@ -122,8 +138,12 @@ class Token:
             fallen = 1.0 - price / height
             if fallen >= limits.fallen:
                 add("dex_price", 1.5 * fallen, fallen)
-        for name, least, weight in (("buy_tax_pct", limits.tax_pct, 1.5), ("sell_tax_pct", limits.tax_pct, 2.5),
-                                    ("top10_holder_pct", limits.holders_pct, 1.0), ("creator_holder_pct", limits.holders_pct, 1.0)):
+        for name, least, weight in (
+            ("buy_tax_pct", limits.tax_pct, 1.5),
+            ("sell_tax_pct", limits.tax_pct, 2.5),
+            ("top10_holder_pct", limits.holders_pct, 1.0),
+            ("creator_holder_pct", limits.holders_pct, 1.0),
+        ):
             value = number(name)
             if value is not None:
                 rise = value - self._peak(name).lowest(value)
@@ -142,9 +162,17 @@ class Token:
             return None
         words = ", ".join(sorted(signs))
         return signal(
-            "rug_pull", self.entity, as_of_ms, confidence, f"Signs of a rug pull: {words}.",
-            {"signs": signs, "log_odds": score, "voices": voices}, sorted(inputs),
-            {name: float(value) for name, value in limits._asdict().items()}, origin, as_of_ms + 3_600_000, str(as_of_ms // 3_600_000),
+            "rug_pull",
+            self.entity,
+            as_of_ms,
+            confidence,
+            f"Signs of a rug pull: {words}.",
+            {"signs": signs, "log_odds": score, "voices": voices},
+            sorted(inputs),
+            {name: float(value) for name, value in limits._asdict().items()},
+            origin,
+            as_of_ms + 3_600_000,
+            str(as_of_ms // 3_600_000),
         )
 
     def _peak(self, name: str) -> Peak:

@@ -40,6 +40,7 @@ class Limits(NamedTuple):
     """Sum of excesses over the peers' middle, in units that make 1 a clear excess."""
 
 
+LIMITS = Limits()
 SCALES = Shape(digits=0.03, roundness=0.10, lognormal=0.10, broken=0.04)
 """An excess over the peers by this much counts 1."""
 WEIGHTS = Shape(digits=1.0, roundness=0.7, lognormal=0.7, broken=0.5)
@@ -84,13 +85,16 @@ def shape(sizes: Sequence[float]) -> Shape:
     # What chance alone leaves is taken off: distances of finite samples are never nought.
     noise = math.sqrt(sum(p * (1 - p) for p in BENFORD) / 9.0)
     return Shape(
-        max(distance(own, BENFORD) - noise / math.sqrt(n), 0.0), 1.0 - sum(map(is_round, sizes)) / n, gap,
+        max(distance(own, BENFORD) - noise / math.sqrt(n), 0.0),
+        1.0 - sum(map(is_round, sizes)) / n,
+        gap,
         max(distance(digits_of(sizes[:half]), digits_of(sizes[half:])) - noise * math.sqrt(4.0 / n), 0.0),
     )
 
 
-def find(entity: str, sizes: Mapping[str, Sequence[float]], as_of_ms: int, *, origin: Origin, limits: Limits = Limits()
-         ) -> list[Signal]:
+def find(
+    entity: str, sizes: Mapping[str, Sequence[float]], as_of_ms: int, *, origin: Origin, limits: Limits = LIMITS
+) -> list[Signal]:
     """Venues of a pair whose trade sizes are strange against those of the others; venue -> sizes in order of time."""
     shapes = {venue: shape(said) for venue, said in sorted(sizes.items()) if len(said) >= limits.trades}
     found = []
@@ -104,12 +108,26 @@ def find(entity: str, sizes: Mapping[str, Sequence[float]], as_of_ms: int, *, or
         if score < limits.score:
             continue
         evidence: dict[str, Value] = {f"{name}_excess": value for name, value in excess._asdict().items()}
-        found.append(signal(
-            "wash_trading", entity, as_of_ms, logistic(1.5 * (score - limits.score) + 0.5),
-            f"Trade sizes at {venue} do not look like those of {len(peers)} other venues (score {score:.1f}).",
-            {"venue": venue, "trades": float(len(sizes[venue])), "score": score, "own": {k: v for k, v in own._asdict().items()},
-             "peers": {k: v for k, v in middle._asdict().items()}, "excess": evidence},
-            sorted(shapes), {"trades": float(limits.trades), "peers": float(limits.peers), "score": limits.score}, origin,
-            as_of_ms + 3_600_000, venue,
-        ))
+        found.append(
+            signal(
+                "wash_trading",
+                entity,
+                as_of_ms,
+                logistic(1.5 * (score - limits.score) + 0.5),
+                f"Trade sizes at {venue} do not look like those of {len(peers)} other venues (score {score:.1f}).",
+                {
+                    "venue": venue,
+                    "trades": float(len(sizes[venue])),
+                    "score": score,
+                    "own": dict(own._asdict().items()),
+                    "peers": dict(middle._asdict().items()),
+                    "excess": evidence,
+                },
+                sorted(shapes),
+                {"trades": float(limits.trades), "peers": float(limits.peers), "score": limits.score},
+                origin,
+                as_of_ms + 3_600_000,
+                venue,
+            )
+        )
     return found

@@ -19,6 +19,9 @@ class Limits(NamedTuple):
     """Two statements of worth that differ by more than this share are not one agreement."""
 
 
+LIMITS = Limits()
+
+
 class Move(NamedTuple):
     """One transfer as fused."""
 
@@ -38,7 +41,7 @@ class Move(NamedTuple):
 class Whales:
     """All transfers of a process: tells each large one once, again when its worth is confirmed by a second voice."""
 
-    def __init__(self, limits: Limits = Limits()) -> None:
+    def __init__(self, limits: Limits = LIMITS) -> None:
         self.limits = limits
         self._told: OrderedDict[tuple[str, str], float] = OrderedDict()
 
@@ -59,12 +62,34 @@ class Whales:
         if len(self._told) > self.limits.remembered:
             self._told.popitem(last=False)
         inside, outside = move.sender_exchange, move.receiver_exchange
-        direction = ("between_exchanges" if inside and outside else "exchange_outflow" if inside else
-                     "exchange_inflow" if outside else "transfer")
+        direction = (
+            "between_exchanges"
+            if inside and outside
+            else "exchange_outflow"
+            if inside
+            else "exchange_inflow"
+            if outside
+            else "transfer"
+        )
         return signal(
-            f"whale_{direction}", f"transfer:{move.chain}:{name[1]}", as_of_ms, move.confidence,
+            f"whale_{direction}",
+            f"transfer:{move.chain}:{name[1]}",
+            as_of_ms,
+            move.confidence,
             f"{move.usd:,.0f} USD of {move.asset} from {move.sender or 'unknown'} to {move.receiver or 'unknown'} on {move.chain}.",
-            {"usd": move.usd, "asset": move.asset, "from": move.sender or "", "to": move.receiver or "", "direction": direction,
-             "voices": move.voices, "chain": move.chain, "hash": name[1]},
-            [move.chain], {"usd": self.limits.usd}, origin, as_of_ms + 86_400_000, "",
+            {
+                "usd": move.usd,
+                "asset": move.asset,
+                "from": move.sender or "",
+                "to": move.receiver or "",
+                "direction": direction,
+                "voices": move.voices,
+                "chain": move.chain,
+                "hash": name[1],
+            },
+            [move.chain],
+            {"usd": self.limits.usd},
+            origin,
+            as_of_ms + 86_400_000,
+            "",
         )

@@ -15,12 +15,15 @@ from services.common.sentiment import Lexicon, Transformer, WordPiece, language,
 VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "coin", "up", "down", "##s", "$", "very"]
 
 
-@pytest.mark.parametrize(("text", "label"), [
-    ("Bitcoin soars to a new ATH as inflows surge", "positive"),
-    ("Exchange hacked, users' funds drained in exploit", "negative"),
-    ("Token is a rugpull and a scam", "negative"),
-    ("The block height is 840000", "neutral"),
-])
+@pytest.mark.parametrize(
+    ("text", "label"),
+    [
+        ("Bitcoin soars to a new ATH as inflows surge", "positive"),
+        ("Exchange hacked, users' funds drained in exploit", "negative"),
+        ("Token is a rugpull and a scam", "negative"),
+        ("The block height is 840000", "neutral"),
+    ],
+)
 def test_the_lexicon_knows_the_words_of_the_trade(text: str, label: str) -> None:
     (mood,) = Lexicon().score([text])
     assert (mood.label, mood.language, mood.model) == (label, "en", "lexicon")
@@ -28,16 +31,28 @@ def test_the_lexicon_knows_the_words_of_the_trade(text: str, label: str) -> None
 
 
 def test_the_lexicon_is_not_sure_of_what_it_cannot_read() -> None:
-    known, foreign, nothing = Lexicon().score(["Great rally for the coin", "El precio de la moneda sube y el mercado con fuerza", "xyzzy"])
+    known, foreign, nothing = Lexicon().score(
+        ["Great rally for the coin", "El precio de la moneda sube y el mercado con fuerza", "xyzzy"]
+    )
     assert known.confidence > 0.6 > 0.2 > foreign.confidence
     assert nothing.confidence == 0.0
 
 
-@pytest.mark.parametrize(("text", "code"), [
-    ("The price of the coin is rising", "en"), ("El precio de la moneda sube", "es"), ("Der Preis ist nach dem Crash gestiegen", "de"),
-    ("Le prix de la monnaie est en hausse", "fr"), ("Цена биткоина выросла", "ru"), ("比特币价格上涨", "zh"), ("ビットコインの価格", "ja"),
-    ("비트코인 가격 상승", "ko"), ("12 345 !!", "und"), ("BTC moon", "en"),
-])
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("The price of the coin is rising", "en"),
+        ("El precio de la moneda sube", "es"),
+        ("Der Preis ist nach dem Crash gestiegen", "de"),
+        ("Le prix de la monnaie est en hausse", "fr"),
+        ("Цена биткоина выросла", "ru"),
+        ("比特币价格上涨", "zh"),
+        ("ビットコインの価格", "ja"),
+        ("비트코인 가격 상승", "ko"),
+        ("12 345 !!", "und"),
+        ("BTC moon", "en"),
+    ],
+)
 def test_a_language_is_told_by_script_and_common_words(text: str, code: str) -> None:
     assert language(text) == code
 
@@ -58,16 +73,24 @@ def folder(tmp_path: Path) -> Path:
     table[VOCABULARY.index("up"), 2] = 3.0
     table[VOCABULARY.index("down"), 0] = 3.0
     graph = helper.make_graph(
-        [helper.make_node("Gather", ["table", "input_ids"], ["rows"]),
-         helper.make_node("Cast", ["attention_mask"], ["mask"], to=TensorProto.FLOAT),
-         helper.make_node("Unsqueeze", ["mask", "axis"], ["wide"]),
-         helper.make_node("Mul", ["rows", "wide"], ["kept"]),
-         helper.make_node("ReduceSum", ["kept", "one"], ["logits"], keepdims=0)],
+        [
+            helper.make_node("Gather", ["table", "input_ids"], ["rows"]),
+            helper.make_node("Cast", ["attention_mask"], ["mask"], to=TensorProto.FLOAT),
+            helper.make_node("Unsqueeze", ["mask", "axis"], ["wide"]),
+            helper.make_node("Mul", ["rows", "wide"], ["kept"]),
+            helper.make_node("ReduceSum", ["kept", "one"], ["logits"], keepdims=0),
+        ],
         "moods",
-        [helper.make_tensor_value_info(name, TensorProto.INT64, ["batch", "width"]) for name in ("input_ids", "attention_mask")],
+        [
+            helper.make_tensor_value_info(name, TensorProto.INT64, ["batch", "width"])
+            for name in ("input_ids", "attention_mask")
+        ],
         [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", 3])],
-        [numpy_helper.from_array(table, "table"), numpy_helper.from_array(np.array([2], np.int64), "axis"),
-         numpy_helper.from_array(np.array([1], np.int64), "one")],
+        [
+            numpy_helper.from_array(table, "table"),
+            numpy_helper.from_array(np.array([2], np.int64), "axis"),
+            numpy_helper.from_array(np.array([1], np.int64), "one"),
+        ],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
     model.ir_version = 9
@@ -99,7 +122,10 @@ def test_without_a_path_it_is_the_lexicon() -> None:
 
 def test_a_folder_that_is_no_model_says_what_is_missing(folder: Path) -> None:
     (folder / "vocab.txt").unlink()
-    with pytest.raises(SettingsError, match=r"sentiment_model: expected a folder with model.onnx, vocab.txt and config.json, got tiny-moods without vocab.txt"):
+    with pytest.raises(
+        SettingsError,
+        match=r"sentiment_model: expected a folder with model.onnx, vocab.txt and config.json, got tiny-moods without vocab.txt",
+    ):
         Transformer(folder)
 
 

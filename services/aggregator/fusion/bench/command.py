@@ -23,18 +23,24 @@ from services.aggregator.fusion.model import Observation, Plain
 from services.common import bench
 
 TOL = 5 * generator.BPS
-QUESTION = ("How often is the fused value within 5 bps of the truth, does its confidence mean what it says, and what do other "
-            "rules get on the same windows? Expected: within >= .95, ECE <= .03 overall and <= .10 in each scenario, cov95 >= .93, "
-            "never below the best baseline.")
+QUESTION = (
+    "How often is the fused value within 5 bps of the truth, does its confidence mean what it says, and what do other "
+    "rules get on the same windows? Expected: within >= .95, ECE <= .03 overall and <= .10 in each scenario, cov95 >= .93, "
+    "never below the best baseline."
+)
 PACKAGES = ("numpy", "numba", "matplotlib")
 OURS = "robust"
 
 
 def main(argv: list[str]) -> int:
     """Run `parallax bench fusion`; 1 when a target is missed."""
-    parser = argparse.ArgumentParser(prog="parallax bench fusion", description="Accuracy, calibration and cost of the fuser.")
+    parser = argparse.ArgumentParser(
+        prog="parallax bench fusion", description="Accuracy, calibration and cost of the fuser."
+    )
     parser.add_argument("--seeds", type=int, default=10, help="runs per scenario (default 10)")
-    parser.add_argument("--first-seed", type=int, default=1000, help="seed of the first run; tuning used seeds below 100")
+    parser.add_argument(
+        "--first-seed", type=int, default=1000, help="seed of the first run; tuning used seeds below 100"
+    )
     parser.add_argument("--providers", type=int, nargs="+", default=[24, 50])
     parser.add_argument("--scenario", action="append", help="only these (default: all ten)")
     parser.add_argument("--unseen", action="store_true", help="worlds that nothing was tuned on, instead of the ten")
@@ -51,12 +57,17 @@ def main(argv: list[str]) -> int:
         return 0
     seeds = range(options.first_seed, options.first_seed + options.seeds)
     methods = [OURS] if options.no_baselines or options.unseen else [OURS, *BASELINES]
-    worlds = unseen_worlds() if options.unseen else {
-        f"{name}/{n}": (generator.World(providers=n), rule)
-        for n in options.providers for name, rule in generator.SCENARIOS.items()
-        if not options.scenario or name in options.scenario
-    }
-    told = {name: one for name, one in _all(list(worlds), options.unseen, list(seeds), methods)}
+    worlds = (
+        unseen_worlds()
+        if options.unseen
+        else {
+            f"{name}/{n}": (generator.World(providers=n), rule)
+            for n in options.providers
+            for name, rule in generator.SCENARIOS.items()
+            if not options.scenario or name in options.scenario
+        }
+    )
+    told = dict(_all(list(worlds), options.unseen, list(seeds), methods))
     results = summary(told, methods, list(seeds))
     name = "fusion-unseen" if options.unseen else "fusion"
     where = bench.write(name, QUESTION, PACKAGES, results, options.out / f"{name}.json")
@@ -72,8 +83,9 @@ def unseen_worlds() -> dict[str, tuple[generator.World, Callable[[generator.Stag
     return {**{name: (generator.World(), rule) for name, rule in unseen.RULES.items()}, **unseen.WORLDS}
 
 
-def _all(names: list[str], strange: bool, seeds: list[int], methods: list[str]
-         ) -> Iterable[tuple[str, dict[str, list[score.Told]]]]:
+def _all(
+    names: list[str], strange: bool, seeds: list[int], methods: list[str]
+) -> Iterable[tuple[str, dict[str, list[score.Told]]]]:
     with ProcessPoolExecutor(max_workers=2) as pool:
         jobs = [(name, pool.submit(one_world, name, strange, seeds, methods)) for name in names]
         for name, job in jobs:
@@ -104,24 +116,40 @@ def summary(told: dict[str, dict[str, list[score.Told]]], methods: list[str], se
     spread = {}
     for figure in ("within", "ece", "cov95", "mae_bps"):
         values = [getattr(score.score([by[OURS][k] for by in told.values()], TOL), figure) for k in range(len(seeds))]
-        spread[figure] = {"mean": statistics.mean(values), "sd": statistics.stdev(values) if len(values) > 1 else 0.0,
-                          "min": min(values), "max": max(values), "samples": values}
+        spread[figure] = {
+            "mean": statistics.mean(values),
+            "sd": statistics.stdev(values) if len(values) > 1 else 0.0,
+            "min": min(values),
+            "max": max(values),
+            "samples": values,
+        }
     ours = overall[OURS]
-    missed = [text for text, good in (
-        (f"within {ours['within']:.4f} < .95", ours["within"] >= 0.95),
-        (f"ECE {ours['ece']:.4f} > .03", ours["ece"] <= 0.03),
-        (f"cov95 {ours['cov95']:.4f} < .93", ours["cov95"] >= 0.93),
-        (f"flag precision {ours['precision']} < .95", (ours["precision"] or 0.0) >= 0.95),
-        (f"flag recall {ours['recall']} < .80", (ours["recall"] or 0.0) >= 0.80),
-    ) if not good]
+    missed = [
+        text
+        for text, good in (
+            (f"within {ours['within']:.4f} < .95", ours["within"] >= 0.95),
+            (f"ECE {ours['ece']:.4f} > .03", ours["ece"] <= 0.03),
+            (f"cov95 {ours['cov95']:.4f} < .93", ours["cov95"] >= 0.93),
+            (f"flag precision {ours['precision']} < .95", (ours["precision"] or 0.0) >= 0.95),
+            (f"flag recall {ours['recall']} < .80", (ours["recall"] or 0.0) >= 0.80),
+        )
+        if not good
+    ]
     for world, by in worlds.items():
         if by[OURS]["ece"] > 0.10:
             missed.append(f"{world}: ECE {by[OURS]['ece']:.3f} > .10")
         best = max((by[m]["within"] for m in methods if m != OURS), default=0.0)
         if by[OURS]["within"] < best:
             missed.append(f"{world}: within {by[OURS]['within']:.4f} < best baseline {best:.4f}")
-    return {"tol_bps": TOL * 1e4, "seeds": seeds, "overall": overall, "spread_over_seeds": spread, "worlds": worlds,
-            "reliability": score.reliability(*_joined(told, OURS)), "missed": missed}
+    return {
+        "tol_bps": TOL * 1e4,
+        "seeds": seeds,
+        "overall": overall,
+        "spread_over_seeds": spread,
+        "worlds": worlds,
+        "reliability": score.reliability(*_joined(told, OURS)),
+        "missed": missed,
+    }
 
 
 def _joined(told: dict[str, dict[str, list[score.Told]]], method: str) -> tuple[Any, Any]:
@@ -131,14 +159,23 @@ def _joined(told: dict[str, dict[str, list[score.Told]]], method: str) -> tuple[
 
 def tables(results: dict[str, Any], methods: list[str]) -> str:
     """The figures as Markdown."""
-    lines = [f"tol {results['tol_bps']:g} bps, {len(results['seeds'])} seeds from {results['seeds'][0]}", "",
-             "| method | within | MAE bps | p99 bps | ECE | Brier | cov95 |", "| --- " + "| ---: " * 6 + "|"]
+    lines = [
+        f"tol {results['tol_bps']:g} bps, {len(results['seeds'])} seeds from {results['seeds'][0]}",
+        "",
+        "| method | within | MAE bps | p99 bps | ECE | Brier | cov95 |",
+        "| --- " + "| ---: " * 6 + "|",
+    ]
     for method in methods:
         s = results["overall"][method]
-        lines.append(f"| {method} | {s['within']:.3f} | {s['mae_bps']:.2f} | {s['p99_bps']:.1f} | {s['ece']:.3f} | "
-                     f"{s['brier']:.3f} | {s['cov95']:.3f} |")
-    lines += ["", "| world | within | best baseline | MAE bps | best MAE | ECE | conf | cov95 | flags prec. | recall | voices |",
-              "| --- " + "| ---: " * 10 + "|"]
+        lines.append(
+            f"| {method} | {s['within']:.3f} | {s['mae_bps']:.2f} | {s['p99_bps']:.1f} | {s['ece']:.3f} | "
+            f"{s['brier']:.3f} | {s['cov95']:.3f} |"
+        )
+    lines += [
+        "",
+        "| world | within | best baseline | MAE bps | best MAE | ECE | conf | cov95 | flags prec. | recall | voices |",
+        "| --- " + "| ---: " * 10 + "|",
+    ]
     for world, by in results["worlds"].items():
         s = by[OURS]
         others = {m: by[m] for m in methods if m != OURS}
@@ -146,8 +183,10 @@ def tables(results: dict[str, Any], methods: list[str]) -> str:
         mae = min((o["mae_bps"] for o in others.values()), default=float("nan"))
         shown = f"{others[best]['within']:.3f} {best}" if others else ""
         flags = " | ".join("" if s[k] is None else f"{s[k]:.3f}" for k in ("precision", "recall"))
-        lines.append(f"| {world} | {s['within']:.3f} | {shown} | {s['mae_bps']:.2f} | {mae:.2f} | {s['ece']:.3f} | "
-                     f"{s['confidence']:.3f} | {s['cov95']:.3f} | {flags} | {s['voices']:.1f} |")
+        lines.append(
+            f"| {world} | {s['within']:.3f} | {shown} | {s['mae_bps']:.2f} | {mae:.2f} | {s['ece']:.3f} | "
+            f"{s['confidence']:.3f} | {s['cov95']:.3f} | {flags} | {s['voices']:.1f} |"
+        )
     lines += ["", "missed: " + ("; ".join(results["missed"]) or "nothing")]
     return "\n".join(lines)
 
@@ -163,8 +202,14 @@ def diagram(told: dict[str, dict[str, list[score.Told]]], path: Path) -> None:
     upper.plot([0, 1], [0, 1], color="0.7", linewidth=1)
     for method in [m for m in (OURS, "median", "pyth", "band", "gtm") if m in next(iter(told.values()))]:
         rows = score.reliability(*_joined(told, method))
-        upper.plot([r[0] for r in rows], [r[1] for r in rows], marker="o", markersize=3, label=method,
-                   linewidth=2 if method == OURS else 1)
+        upper.plot(
+            [r[0] for r in rows],
+            [r[1] for r in rows],
+            marker="o",
+            markersize=3,
+            label=method,
+            linewidth=2 if method == OURS else 1,
+        )
         if method == OURS:
             lower.bar([r[0] for r in rows], [r[2] for r in rows], width=0.04)
     upper.set_ylabel("share within tolerance")
@@ -184,8 +229,16 @@ def speed(repeats: int = 7, calls: int = 400) -> dict[str, Any]:
     rows = {}
     for n in (1, 2, 3, 6, 24, 50, 100):
         run = generator.simulate("noisy", 7, generator.World(providers=n, windows=calls), generator.noisy)
-        windows = [(int(run.as_of_ms[t]), [Observation(p, p, v, ts) for p, v, ts in
-                    zip(run.names, run.values[t].tolist(), run.times_ms[t].tolist(), strict=True)]) for t in range(calls)]
+        windows = [
+            (
+                int(run.as_of_ms[t]),
+                [
+                    Observation(p, p, v, ts)
+                    for p, v, ts in zip(run.names, run.values[t].tolist(), run.times_ms[t].tolist(), strict=True)
+                ],
+            )
+            for t in range(calls)
+        ]
         answers: list[float] = []
         learning: list[float] = []
         for _ in range(repeats):
@@ -199,12 +252,19 @@ def speed(repeats: int = 7, calls: int = 400) -> dict[str, Any]:
                 answers.append((middle - start) / 1000)
                 learning.append((time.perf_counter_ns() - middle) / 1000)
         rows[str(n)] = {"answer_us": _cost(answers), "learn_us": _cost(learning)}
-    code = ("import time; t = time.perf_counter(); from services.aggregator.fusion import Fuser; Fuser.warm(wait=True); "
-            "print(time.perf_counter() - t)")
-    starts = [float(subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True).stdout)
-              for _ in range(3)]
-    return {"windows": rows, "start_warm_cache_s": {"median": statistics.median(starts), "samples": starts},
-            "state_bytes": state_bytes()}
+    code = (
+        "import time; t = time.perf_counter(); from services.aggregator.fusion import Fuser; Fuser.warm(wait=True); "
+        "print(time.perf_counter() - t)"
+    )
+    starts = [
+        float(subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True).stdout)
+        for _ in range(3)
+    ]
+    return {
+        "windows": rows,
+        "start_warm_cache_s": {"median": statistics.median(starts), "samples": starts},
+        "state_bytes": state_bytes(),
+    }
 
 
 def state_bytes() -> dict[str, int]:
@@ -225,8 +285,11 @@ def speed_table(results: dict[str, Any]) -> str:
     for n, row in results["windows"].items():
         a, b = row["answer_us"], row["learn_us"]
         lines.append(f"| {n} | {a['p50']:.1f} | {a['p99']:.1f} | {b['p50']:.1f} | {b['p99']:.1f} |")
-    lines += ["", f"start with a warm cache: {results['start_warm_cache_s']['median']:.2f} s; "
-              f"state of 50 sources: {results['state_bytes']['sources_and_pairs']} bytes, one key: {results['state_bytes']['key']} bytes"]
+    lines += [
+        "",
+        f"start with a warm cache: {results['start_warm_cache_s']['median']:.2f} s; "
+        f"state of 50 sources: {results['state_bytes']['sources_and_pairs']} bytes, one key: {results['state_bytes']['key']} bytes",
+    ]
     return "\n".join(lines)
 
 

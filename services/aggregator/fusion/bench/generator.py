@@ -7,7 +7,8 @@ what it saw, with noise of its own, and the time at which it looked; a window ho
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -76,7 +77,7 @@ class Stage:
 
     def pick(self, share: float) -> NDArray[np.int64]:
         """The first `share` of the providers in this world's random order."""
-        return self.order[: int(round(share * self.world.providers))]
+        return self.order[: round(share * self.world.providers)]
 
     def play(self, scenario: str) -> Run:
         """Draw the statements."""
@@ -92,17 +93,25 @@ class Stage:
             values[:, i] = seen[newest]
             times[:, i] = looks[newest]
         truth = at(path, ends)
-        run = Run(scenario, np.int64(ends * 1000) + 1_700_000_000_000, np.exp(truth), values,
-                  np.floor(times * 1000) + 1_700_000_000_000, [f"p{i:02d}" for i in range(n)], self.voices)
+        run = Run(
+            scenario,
+            (ends * 1000).astype(np.int64) + 1_700_000_000_000,
+            np.exp(truth),
+            values,
+            np.floor(times * 1000) + 1_700_000_000_000,
+            [f"p{i:02d}" for i in range(n)],
+            self.voices,
+        )
         for change in self.late:
             change(run, path)
         run.values = np.exp(run.values)
         return run
 
 
-def at(path: Floats, seconds: Floats) -> Floats:
+def at(path: Floats, seconds: NDArray[Any]) -> Floats:
     """The log path between its samples."""
-    return np.interp(seconds, np.arange(len(path)), path)
+    found: Floats = np.interp(seconds, np.arange(len(path)), path)
+    return found
 
 
 def clean(stage: Stage) -> None:
@@ -160,7 +169,7 @@ def copy(stage: Stage, share: float = 13 / 24, jitter_bps: float = 0.0, delay_s:
     def repeat(run: Run, path: Floats) -> None:
         held = np.array(run.values[:, site])
         for i in bad[1:]:
-            behind = int(round(stage.random.uniform(0, delay_s) / stage.world.window_s))
+            behind = round(float(stage.random.uniform(0, delay_s)) / stage.world.window_s)
             said = np.concatenate([np.full(behind, held[0]), held[: len(held) - behind]])
             run.values[:, i] = said + stage.random.normal(0.0, jitter_bps * BPS, len(held))
             run.times_ms[:, i] = run.times_ms[:, site]
@@ -206,14 +215,8 @@ def mixed(stage: Stage) -> None:
     stage.noise[loud] = draw.uniform(15, 50, len(loud)) * BPS
     stage.hidden_s[tardy] = draw.uniform(20, 60, len(tardy))
     for scenario, members in ((frozen, stuck), (unit, wrong)):
-        stage.order = np.concatenate([members, np.setdiff1d(order, members)])
-        part = replace(stage.world)
-        keep, stage.world = stage.world, part
         _over(stage, scenario, members)
-        stage.world = keep
-    stage.order = order
     _over(stage, lambda s: liars(s, len(false) / n), false)
-    stage.order = order
 
 
 def _over(stage: Stage, scenario: Callable[[Stage], None], members: NDArray[np.int64]) -> None:
@@ -233,8 +236,16 @@ def crash(stage: Stage) -> None:
 
 
 SCENARIOS: dict[str, Callable[[Stage], None]] = {
-    "clean": clean, "noisy": noisy, "stale": stale, "frozen": frozen, "unit": unit, "copy": copy, "byz20": byz20,
-    "byz40": byz40, "mixed": mixed, "crash": crash,
+    "clean": clean,
+    "noisy": noisy,
+    "stale": stale,
+    "frozen": frozen,
+    "unit": unit,
+    "copy": copy,
+    "byz20": byz20,
+    "byz40": byz40,
+    "mixed": mixed,
+    "crash": crash,
 }
 
 

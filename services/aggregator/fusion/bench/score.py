@@ -72,8 +72,14 @@ def robust(run: Run, tol: float, fuser: Fuser | None = None, strategy: str = "ro
             flagged[t, i] = answer.why[k] is not None
     off = np.abs(np.log(run.values / run.truth[:, None])) / tol
     bad, good = off > BAD, off < GOOD
-    return Told(error, confidence, int((flagged & bad).sum()), int((flagged & good).sum()), int((~flagged & bad).sum()),
-                float(voices.mean()))
+    return Told(
+        error,
+        confidence,
+        int((flagged & bad).sum()),
+        int((flagged & good).sum()),
+        int((~flagged & bad).sum()),
+        float(voices.mean()),
+    )
 
 
 def baseline(name: str, run: Run, tol: float, sizes: Floats) -> Told:
@@ -125,11 +131,15 @@ def score(told: Sequence[Told], tol: float) -> Score:
     error = np.concatenate([t.error for t in told])
     confidence = np.concatenate([t.confidence for t in told])
     right = error <= 1.0
-    hits, false, missed = (sum(t[k] for t in told) for k in (2, 3, 4))
+    hits, false, missed = sum(t.hits for t in told), sum(t.false for t in told), sum(t.missed for t in told)
     flagging = any(t.voices for t in told)
     return Score(
-        within=float(right.mean()), mae_bps=float(error.mean()) * tol * 1e4, p99_bps=float(np.quantile(error, 0.99)) * tol * 1e4,
-        ece=ece(confidence, right), brier=float(((confidence - right) ** 2).mean()), cov95=coverage(confidence, right),
+        within=float(right.mean()),
+        mae_bps=float(error.mean()) * tol * 1e4,
+        p99_bps=float(np.quantile(error, 0.99)) * tol * 1e4,
+        ece=ece(confidence, right),
+        brier=float(((confidence - right) ** 2).mean()),
+        cov95=coverage(confidence, right),
         confidence=float(confidence.mean()),
         precision=hits / (hits + false) if flagging and hits + false else None,
         recall=hits / (hits + missed) if flagging and hits + missed else None,

@@ -41,7 +41,11 @@ def peg(stage: Stage) -> None:
 def biased(stage: Stage) -> None:
     """Everyone is off by a constant of his own, 4 bps on average, for ever."""
     off = stage.random.normal(0.0, 5 * BPS, stage.world.providers)
-    stage.late.append(lambda run, path: run.values.__iadd__(off))
+
+    def shift(run: Run, path: Floats) -> None:
+        run.values += off
+
+    stage.late.append(shift)
 
 
 def tails(stage: Stage) -> None:
@@ -148,7 +152,9 @@ def crowd(stage: Stage) -> None:
 
     def repeat(run: Run, path: Floats) -> None:
         for crowd in members:
-            run.values[:, crowd] = run.values[:, [crowd[0]]] + stage.random.normal(0, 0.5 * BPS, (len(run.values), len(crowd)))
+            run.values[:, crowd] = run.values[:, [crowd[0]]] + stage.random.normal(
+                0, 0.5 * BPS, (len(run.values), len(crowd))
+            )
             run.times_ms[:, crowd] = run.times_ms[:, [crowd[0]]]
 
     for crowd in members:
@@ -158,8 +164,25 @@ def crowd(stage: Stage) -> None:
 
 
 RULES: dict[str, Callable[[Stage], None]] = {
-    rule.__name__: rule for rule in (jitter, delay, echo, crowd, peg, biased, tails, wandering, gaps, undated, early, whisper,
-                                     apart, gap, spike, coarse)
+    rule.__name__: rule
+    for rule in (
+        jitter,
+        delay,
+        echo,
+        crowd,
+        peg,
+        biased,
+        tails,
+        wandering,
+        gaps,
+        undated,
+        early,
+        whisper,
+        apart,
+        gap,
+        spike,
+        coarse,
+    )
 }
 WORLDS: dict[str, tuple[World, Callable[[Stage], None]]] = {
     "calm": (World(volatility_bps=0.3), clean),

@@ -83,8 +83,16 @@ def voices_of(sources: list[Source], z: list[float]) -> list[float]:
     return [1.0 / total for total in totals]
 
 
-def answer(sources: list[Source], as_of: float, tol: float, vol: float, drift: float = 0.0, inflation: float = 1.0,
-           apart: float = 0.0, before: Before | None = None) -> Belief:
+def answer(
+    sources: list[Source],
+    as_of: float,
+    tol: float,
+    vol: float,
+    drift: float = 0.0,
+    inflation: float = 1.0,
+    apart: float = 0.0,
+    before: Before | None = None,
+) -> Belief:
     """The model of docs/fusion.md for values in relative scale."""
     z, tau, noise, var, gain, odds = [], [], [], [], [], []
     drift *= min(2.0 * sum(s.first_seen is None for s in sources) / len(sources), 1.0)
@@ -151,8 +159,10 @@ def answer(sources: list[Source], as_of: float, tol: float, vol: float, drift: f
     rivals = [i for i in range(n) if r[i] <= 0.5]
     other, other_mean, other_var = 0.0, mean, p
     if rivals:
+
         def against(c: float) -> float:
             return sum(u[j] * (1 - r[j]) * max(0.0, gain[j] - 0.5 * (z[j] - c) ** 2 / var[j]) for j in range(n))
+
         best = max(rivals, key=lambda i: (round(against(z[i]), 8), -z[i]))
         if against(z[best]) > 0.0:
             other_mean = z[best]

@@ -9,7 +9,19 @@ import numpy as np
 import pytest
 
 from services.aggregator.fusion.bench import command, generator, score
-from services.aggregator.fusion.bench.baselines import BASELINES, Accu, Band, Baseline, Cccagg, Crh, Fenced, Gtm, Pyth, Window, weighted_median
+from services.aggregator.fusion.bench.baselines import (
+    BASELINES,
+    Accu,
+    Band,
+    Baseline,
+    Cccagg,
+    Crh,
+    Fenced,
+    Gtm,
+    Pyth,
+    Window,
+    weighted_median,
+)
 from services.aggregator.fusion.bench.score import Told
 
 
@@ -114,7 +126,13 @@ def told(error: list[float], confidence: list[float], **more: float) -> Told:
 
 
 def test_verdicts_count_what_they_say() -> None:
-    found = score.score([told([0.5, 2.0], [0.9, 0.9], hits=3, false=1, missed=2, voices=5.0), told([0.5, 0.5], [0.9, 0.9], hits=1, voices=7.0)], 5e-4)
+    found = score.score(
+        [
+            told([0.5, 2.0], [0.9, 0.9], hits=3, false=1, missed=2, voices=5.0),
+            told([0.5, 0.5], [0.9, 0.9], hits=1, voices=7.0),
+        ],
+        5e-4,
+    )
     assert (found.within, found.ece, found.mae_bps) == (0.75, pytest.approx(0.15), pytest.approx(4.375))
     assert found.brier == pytest.approx((3 * 0.01 + 0.81) / 4)
     assert (found.precision, found.recall, found.voices) == (0.8, pytest.approx(4 / 6), 6.0)
@@ -135,7 +153,9 @@ def test_a_perfectly_calibrated_source_has_no_error() -> None:
 
 
 def test_the_command_writes_table_json_and_diagram(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    code = command.main(["--seeds", "1", "--first-seed", "3", "--providers", "24", "--scenario", "clean", "--out", str(tmp_path)])
+    code = command.main(
+        ["--seeds", "1", "--first-seed", "3", "--providers", "24", "--scenario", "clean", "--out", str(tmp_path)]
+    )
     assert code in (0, 1)
     assert "| clean/24 |" in capsys.readouterr().out
     assert {path.name for path in tmp_path.iterdir()} == {"fusion.json", "fusion-reliability.png"}

@@ -36,7 +36,8 @@ def test_the_worked_example_holds() -> None:
     assert 65205 <= found.value <= 65215
     assert found.confidence >= 0.9
     assert (found.why, found.n_sources) == ([None, None, None, "range"], 3)
-    assert found.weights[3] == 0.0 and math.isclose(sum(found.weights), 1.0)
+    assert found.weights[3] == 0.0
+    assert math.isclose(sum(found.weights), 1.0)
 
 
 @pytest.mark.parametrize("name", ["majority_vote", "outlier_removal", "median"])
@@ -54,7 +55,8 @@ def test_no_observation_is_no_value() -> None:
 def test_what_is_no_price_is_out_of_range(value: float | str) -> None:
     found = answer(said(100.0, value, 100.02))
     assert found.why == [None, "range", None]
-    assert isinstance(found.value, float) and 100.0 <= found.value <= 100.02
+    assert isinstance(found.value, float)
+    assert 100.0 <= found.value <= 100.02
     alone = answer(said(value))
     assert alone.confidence == 0.0 if value != 0.0 else alone.value == 0.0
 
@@ -83,7 +85,8 @@ def test_a_group_is_one_voice() -> None:
 def test_copies_to_the_last_digit_are_one_voice_where_others_differ() -> None:
     copies = said(*[100.3] * 13, *[100 + 0.01 * i for i in range(11)])
     found = answer(copies)
-    assert isinstance(found.value, float) and 100.0 < found.value < 100.1
+    assert isinstance(found.value, float)
+    assert 100.0 < found.value < 100.1
     assert found.n_voices < 13
     assert set(found.why[:13]) == {"copy"}
 
@@ -95,8 +98,10 @@ def test_equal_values_prove_nothing_where_all_are_equal() -> None:
 def test_an_unmoved_value_is_as_old_as_its_first_sight() -> None:
     fuser = Fuser()
     for t in range(40):
-        window = [Observation("still", "still", 100.0, AS_OF + t * 5000),
-                  *(Observation(f"p{i}", f"p{i}", 100.0 * (1 + 1e-4 * t + 1e-5 * i), AS_OF + t * 5000) for i in range(5))]
+        window = [
+            Observation("still", "still", 100.0, AS_OF + t * 5000),
+            *(Observation(f"p{i}", f"p{i}", 100.0 * (1 + 1e-4 * t + 1e-5 * i), AS_OF + t * 5000) for i in range(5)),
+        ]
         fuser.advance(AS_OF + t * 5000)
         found = fuser.answer(PRICE, "k", window, AS_OF + t * 5000)
         fuser.learn(PRICE, "k", window, AS_OF + t * 5000)
@@ -154,9 +159,12 @@ def test_a_window_that_agrees_better_is_never_less_confident(offsets: list[float
     assert close.confidence >= far.confidence - 1e-6
 
 
-@given(st.lists(st.one_of(prices, st.floats(), st.booleans(), st.text(max_size=3)), max_size=8),
-       st.sampled_from(["rel", "abs", "cat", "set", "text"]), st.sampled_from(["robust", *STRATEGIES]),
-       st.integers(0, 2**40))
+@given(
+    st.lists(st.one_of(prices, st.floats(), st.booleans(), st.text(max_size=3)), max_size=8),
+    st.sampled_from(["rel", "abs", "cat", "set", "text"]),
+    st.sampled_from(["robust", *STRATEGIES]),
+    st.integers(0, 2**40),
+)
 def test_an_answer_is_never_nan(values: list[float | bool | str], scale: str, strategy: str, age_ms: int) -> None:
     spec = Plain(name="m", scale=scale, tolerance=0.01, strategy=strategy)
     fuser = Fuser()
@@ -174,8 +182,11 @@ def test_an_answer_is_never_nan(values: list[float | bool | str], scale: str, st
 def play(fuser: Fuser, run: generator.Run, first: int, last: int, answers: list[Answer] | None = None) -> None:
     for t in range(first, last):
         as_of = int(run.as_of_ms[t])
-        window = [Observation(p, p, v, int(ts)) for p, v, ts in
-                  zip(run.names, run.values[t].tolist(), run.times_ms[t].tolist(), strict=True) if v == v]
+        window = [
+            Observation(p, p, v, int(ts))
+            for p, v, ts in zip(run.names, run.values[t].tolist(), run.times_ms[t].tolist(), strict=True)
+            if v == v
+        ]
         fuser.advance(as_of)
         found = fuser.answer(PRICE, "k", window, as_of)
         if answers is not None:
@@ -290,7 +301,9 @@ def test_a_stablecoin_that_loses_its_peg_is_no_outlier() -> None:
     for t in range(200):
         as_of = AS_OF + t * 5000
         truth = 1.0 - 0.04 * min(max((t - 100) / 40, 0.0), 1.0)
-        window = [Observation(f"p{i}", f"p{i}", truth * (1 + 1e-4 * math.sin(7 * i + t)), as_of - 200 * i) for i in range(12)]
+        window = [
+            Observation(f"p{i}", f"p{i}", truth * (1 + 1e-4 * math.sin(7 * i + t)), as_of - 200 * i) for i in range(12)
+        ]
         fuser.advance(as_of)
         found = fuser.answer(spec, "asset:tether", window, as_of)
         fuser.learn(spec, "asset:tether", window, as_of)

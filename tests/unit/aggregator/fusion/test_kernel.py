@@ -8,13 +8,30 @@ import random
 import numpy as np
 import pytest
 
-from services.aggregator.fusion import Fuser, Observation, Plain, kernel, learning
+from services.aggregator.fusion import Fuser, Observation, Plain, kernel, lags, learning, voices
 from services.aggregator.fusion.bench import generator
 from services.aggregator.fusion.compiled import KERNELS, Kernels
-from services.aggregator.fusion.kernel import MOST_SHARED, VOICE_FROM, VOICE_OVER
 from services.aggregator.fusion.layout import (
-    APART, AT, COUNT, DRIFT, FIRST_MS, INFL_A, INFL_B, KNOWN, LAG, LAST_VALUE, MEAN, PID, RIGHT, ROW, S2, SEEN, VAR, VOL,
+    APART,
+    AT,
+    COUNT,
+    DRIFT,
+    FIRST_MS,
+    INFL_A,
+    INFL_B,
+    KNOWN,
+    LAG,
+    LAST_VALUE,
+    MEAN,
+    PID,
+    RIGHT,
+    ROW,
+    S2,
+    SEEN,
+    VAR,
+    VOL,
 )
+from services.aggregator.fusion.voices import MOST_SHARED, VOICE_FROM, VOICE_OVER
 from tests.unit.aggregator.fusion import reference
 
 TOL = 5e-4
@@ -53,14 +70,32 @@ def described(fuser: Fuser, window: list[Observation], as_of: int) -> dict[str, 
             odds = float(state.pairs[max(pid, int(slot[PID])), min(pid, int(slot[PID]))])
             if odds > VOICE_FROM:
                 shared[j] = min((odds - VOICE_FROM) / VOICE_OVER, MOST_SHARED)
-        sources.append(reference.Source(
-            float(o.value), o.ts_ms, o.weight, o.group, row[S2], row[RIGHT], row[KNOWN], row[LAG],
-            slot[FIRST_MS] if old else None, shared,
-        ))
+        sources.append(
+            reference.Source(
+                float(o.value),
+                o.ts_ms,
+                o.weight,
+                o.group,
+                row[S2],
+                row[RIGHT],
+                row[KNOWN],
+                row[LAG],
+                slot[FIRST_MS] if old else None,
+                shared,
+            )
+        )
     head = entry.head
     before = reference.Before(head[MEAN], head[VAR], head[AT]) if head[COUNT] else None
-    return {"sources": sources, "as_of": as_of, "tol": TOL, "vol": head[VOL], "drift": head[DRIFT],
-            "inflation": head[INFL_A] / head[INFL_B], "apart": head[APART], "before": before}
+    return {
+        "sources": sources,
+        "as_of": as_of,
+        "tol": TOL,
+        "vol": head[VOL],
+        "drift": head[DRIFT],
+        "inflation": head[INFL_A] / head[INFL_B],
+        "apart": head[APART],
+        "before": before,
+    }
 
 
 @pytest.mark.parametrize("scenario", ["clean", "stale", "unit", "copy", "byz40", "mixed", "crash"])
@@ -81,8 +116,16 @@ def test_groups_and_ties_weigh_as_in_the_reference() -> None:
     draw = random.Random(5)
     for _ in range(50):
         n = draw.randint(1, 9)
-        window = [Observation(f"p{i}", f"g{draw.randint(0, 3)}", 100 + draw.choice([0.0, 0.01, draw.random() / 10]),
-                              1000 - draw.randint(0, 900), draw.random()) for i in range(n)]
+        window = [
+            Observation(
+                f"p{i}",
+                f"g{draw.randint(0, 3)}",
+                100 + draw.choice([0.0, 0.01, draw.random() / 10]),
+                1000 - draw.randint(0, 900),
+                draw.random(),
+            )
+            for i in range(n)
+        ]
         fuser = Fuser()
         expected = reference.answer(**described(fuser, window, 1000))  # type: ignore[arg-type]
         found = fuser.answer(SPEC, "k", window, 1000)
@@ -104,8 +147,12 @@ def told(scenario: str, count: int) -> tuple[list[object], bytes, bytes | None]:
 def test_compiled_and_uncompiled_give_the_same_bits(scenario: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """So that a replay agrees, whenever the compiler was ready."""
     compiled = told(scenario, 40)
-    for name, function in (("answer", kernel.answer), ("learn", learning.learn), ("advance", learning.advance),
-                           ("advance_pairs", learning.advance_pairs)):
+    for name, function in (
+        ("answer", kernel.answer),
+        ("learn", learning.learn),
+        ("advance", lags.advance),
+        ("advance_pairs", voices.advance_pairs),
+    ):
         monkeypatch.setattr(KERNELS, name, function)
     assert told(scenario, 40) == compiled
 
@@ -115,12 +162,13 @@ def test_before_it_is_compiled_a_kernel_answers_at_once() -> None:
     assert (fresh.ready, fresh.answer, fresh.learn) == (False, kernel.answer, learning.learn)
     fresh.warm()
     fresh.warm(wait=True)
-    assert fresh.ready and fresh.answer is not kernel.answer
+    assert fresh.ready
+    assert fresh.answer is not kernel.answer
 
 
 def test_the_path_is_read_between_its_samples() -> None:
     path = np.array([[100.0, 2.0], [90.0, 4.0], [0.0, 0.0]])
-    at = [learning.at_time(path, 2, 110.0, 1.0, t) for t in (120.0, 110.0, 105.0, 100.0, 95.0, 90.0, 50.0)]
+    at = [lags.at_time(path, 2, 110.0, 1.0, t) for t in (120.0, 110.0, 105.0, 100.0, 95.0, 90.0, 50.0)]
     assert at == [1.0, 1.0, 1.5, 2.0, 3.0, 4.0, 4.0]
-    assert learning.at_time(path, 0, 110.0, 1.0, 50.0) == 1.0
-    assert math.isfinite(learning.at_time(path, 2, 100.0, 7.0, 99.0))
+    assert lags.at_time(path, 0, 110.0, 1.0, 50.0) == 1.0
+    assert math.isfinite(lags.at_time(path, 2, 100.0, 7.0, 99.0))

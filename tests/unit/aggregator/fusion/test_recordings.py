@@ -30,15 +30,19 @@ def tape(folder: Path, venue: str, wanted: str) -> list[tuple[int, float]]:
 
 
 @pytest.mark.parametrize(("venue", "wanted"), [("coinbase.light", "SKL-USD"), ("binance", "nknusdt@bookTicker")])
-def test_many_readers_of_one_tape_agree_with_it_and_a_wrong_one_is_seen(recordings: Path, venue: str, wanted: str) -> None:
+def test_many_readers_of_one_tape_agree_with_it_and_a_wrong_one_is_seen(
+    recordings: Path, venue: str, wanted: str
+) -> None:
     ticks = tape(recordings, venue, wanted)
     assert len(ticks) > 40
     fuser, off, flagged = Fuser(), 0, 0
     Fuser.warm(wait=True)
     starts = range(ticks[0][0] + 3000, ticks[-1][0], 500)
     for as_of in starts:
+
         def read(delay_ms: int, now: int = as_of) -> tuple[float, int]:
             return next((price, at) for at, price in reversed(ticks) if at <= now - delay_ms)
+
         window = []
         for i in range(8):
             price, at = read(200 * i)

@@ -18,15 +18,18 @@ def claims(values: list[float] = VALUES, weights: list[float] = WEIGHTS) -> Clai
     return Claims(PROVIDERS[:n], values, TIMES[:n], weights[:n], TRUST[:n], 65.0)
 
 
-@pytest.mark.parametrize(("rule", "value", "shares"), [
-    ("weighted_average", (0.5 * 65234 + 65189 + 0.5 * 65210 + 0.25 * 78000) / 2.25, [2 / 9, 4 / 9, 2 / 9, 1 / 9]),
-    ("majority_vote", (0.5 * 65234 + 65189 + 0.5 * 65210) / 2, [0.25, 0.5, 0.25, 0]),
-    ("highest_confidence", 65210, [0, 0, 1, 0]),
-    ("most_recent", 65234, [1, 0, 0, 0]),
-    ("median", (65210 + 65234) / 2, [0.5, 0, 0.5, 0]),
-    ("outlier_removal", (0.5 * 65234 + 65189 + 0.5 * 65210) / 2, [0.25, 0.5, 0.25, 0]),
-    ("source_priority", 65189, [0, 1, 0, 0]),
-])
+@pytest.mark.parametrize(
+    ("rule", "value", "shares"),
+    [
+        ("weighted_average", (0.5 * 65234 + 65189 + 0.5 * 65210 + 0.25 * 78000) / 2.25, [2 / 9, 4 / 9, 2 / 9, 1 / 9]),
+        ("majority_vote", (0.5 * 65234 + 65189 + 0.5 * 65210) / 2, [0.25, 0.5, 0.25, 0]),
+        ("highest_confidence", 65210, [0, 0, 1, 0]),
+        ("most_recent", 65234, [1, 0, 0, 0]),
+        ("median", (65210 + 65234) / 2, [0.5, 0, 0.5, 0]),
+        ("outlier_removal", (0.5 * 65234 + 65189 + 0.5 * 65210) / 2, [0.25, 0.5, 0.25, 0]),
+        ("source_priority", 65189, [0, 1, 0, 0]),
+    ],
+)
 def test_each_rule_gives_its_worked_example(rule: str, value: float, shares: list[float]) -> None:
     found = STRATEGIES[rule](claims())
     assert found.value == pytest.approx(value, rel=1e-15)
@@ -34,8 +37,15 @@ def test_each_rule_gives_its_worked_example(rule: str, value: float, shares: lis
 
 
 def test_all_seven_are_there() -> None:
-    assert list(STRATEGIES) == ["weighted_average", "majority_vote", "highest_confidence", "most_recent", "median",
-                                "outlier_removal", "source_priority"]
+    assert list(STRATEGIES) == [
+        "weighted_average",
+        "majority_vote",
+        "highest_confidence",
+        "most_recent",
+        "median",
+        "outlier_removal",
+        "source_priority",
+    ]
 
 
 def test_an_odd_number_has_one_middle() -> None:
@@ -43,7 +53,9 @@ def test_an_odd_number_has_one_middle() -> None:
 
 
 def test_under_four_sources_the_median_absolute_deviation_finds_the_outlier() -> None:
-    assert STRATEGIES["outlier_removal"](claims([65234.0, 65189.0, 78000.0], [1.0, 1.0, 1.0])) == Choice(65211.5, [0.5, 0.5, 0.0])
+    assert STRATEGIES["outlier_removal"](claims([65234.0, 65189.0, 78000.0], [1.0, 1.0, 1.0])) == Choice(
+        65211.5, [0.5, 0.5, 0.0]
+    )
 
 
 def test_values_that_agree_within_the_tolerance_are_kept_when_the_deviation_is_nought() -> None:

@@ -17,9 +17,17 @@ TAGS = Plain(name="tags", scale="set", tolerance=0.0, strategy="majority_vote", 
 TITLE = Plain(name="title", scale="text", strategy="robust", freshness_ms=1000)
 
 
-def said(*values: Value, groups: str | None = None, ages_ms: list[int] | None = None, weights: list[float] | None = None) -> list[Observation]:
+def said(
+    *values: Value, groups: str | None = None, ages_ms: list[int] | None = None, weights: list[float] | None = None
+) -> list[Observation]:
     return [
-        Observation(f"p{i}", groups[i] if groups else f"p{i}", value, AS_OF - (ages_ms[i] if ages_ms else 0), weights[i] if weights else 1.0)
+        Observation(
+            f"p{i}",
+            groups[i] if groups else f"p{i}",
+            value,
+            AS_OF - (ages_ms[i] if ages_ms else 0),
+            weights[i] if weights else 1.0,
+        )
         for i, value in enumerate(values)
     ]
 
@@ -62,7 +70,9 @@ def test_an_old_word_counts_less() -> None:
     assert answer(FLAG, said(True, False, ages_ms=[4000, 0])).value is False
 
 
-@pytest.mark.parametrize(("strategy", "value"), [("most_recent", "b"), ("source_priority", "c"), ("majority_vote", "a")])
+@pytest.mark.parametrize(
+    ("strategy", "value"), [("most_recent", "b"), ("source_priority", "c"), ("majority_vote", "a")]
+)
 def test_named_rules_choose_among_words(strategy: str, value: str) -> None:
     spec = Plain(name="label", scale="cat", strategy=strategy, freshness_ms=10**9)
     found = answer(spec, said("a", "a", "b", "c", ages_ms=[9, 9, 0, 9], weights=[0.8, 0.8, 0.5, 0.9]))
@@ -94,8 +104,15 @@ def test_silence_is_weak_evidence_against_a_member() -> None:
 
 
 def test_texts_that_say_the_same_are_one_and_the_closest_to_all_speaks() -> None:
-    found = answer(TITLE, said("Bitcoin tops 100k for the first time", "Bitcoin tops 100K for the first time!",
-                               "BITCOIN tops 100k for first time", "Cat stuck in tree"))
+    found = answer(
+        TITLE,
+        said(
+            "Bitcoin tops 100k for the first time",
+            "Bitcoin tops 100K for the first time!",
+            "BITCOIN tops 100k for first time",
+            "Cat stuck in tree",
+        ),
+    )
     assert found.value in ("Bitcoin tops 100k for the first time", "Bitcoin tops 100K for the first time!")
     assert found.why == [None, None, None, "range"]
 
@@ -112,7 +129,9 @@ def test_what_is_no_number_is_no_word(spec: Plain) -> None:
     assert found.why[0] == "range"
 
 
-@pytest.mark.parametrize(("value", "form"), [(" Ethereum", "ethereum"), ("ﬁ", "fi"), (True, True), (["b", "a"], ("a", "b"))])
+@pytest.mark.parametrize(
+    ("value", "form"), [(" Ethereum", "ethereum"), ("ﬁ", "fi"), (True, True), (["b", "a"], ("a", "b"))]
+)
 def test_canonical_forms(value: Value, form: object) -> None:
     assert canonical(value) == form
 

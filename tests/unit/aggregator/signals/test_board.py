@@ -17,8 +17,14 @@ def asset_of(chain: str, contract: str) -> str | None:
     return "coin" if contract == "0xc" else None
 
 
-def metric(value: Value, by: dict[str, Value] | None = None, voices: float = 2.0, confidence: float = 0.9, age_ms: int = 100,
-           why: dict[str, str] | None = None) -> FusedMetric:
+def metric(
+    value: Value,
+    by: dict[str, Value] | None = None,
+    voices: float = 2.0,
+    confidence: float = 0.9,
+    age_ms: int = 100,
+    why: dict[str, str] | None = None,
+) -> FusedMetric:
     said = [Source(provider=p, value=v, age_ms=age_ms, why=(why or {}).get(p)) for p, v in (by or {}).items()]
     return FusedMetric(value=value, confidence=confidence, sources=len(said), voices=voices, as_of_ms=AS_OF, by=said)
 
@@ -28,15 +34,23 @@ def record(category: str, entity: str, metrics: dict[str, FusedMetric], as_of_ms
 
 
 def quotes(high: float = 101.0, why: dict[str, str] | None = None, as_of_ms: int = AS_OF) -> Fused:
-    return record("exchange", "pair:coin/usd", {
-        "bid": metric(100.0, {"a": 99.9, "b": high, "c": 99.9}, why=why),
-        "ask": metric(100.1, {"a": 100.0, "b": high + 0.1, "c": 100.0}, why=why),
-    }, as_of_ms)
+    return record(
+        "exchange",
+        "pair:coin/usd",
+        {
+            "bid": metric(100.0, {"a": 99.9, "b": high, "c": 99.9}, why=why),
+            "ask": metric(100.1, {"a": 100.0, "b": high + 0.1, "c": 100.0}, why=why),
+        },
+        as_of_ms,
+    )
 
 
 def test_venues_of_a_pair_are_compared() -> None:
     found = Board(asset_of).fused(quotes())
-    assert sorted((one.kind, tuple(one.inputs)) for one in found) == [("arbitrage_cex_cex", ("a", "b")), ("arbitrage_cex_cex", ("b", "c"))]
+    assert sorted((one.kind, tuple(one.inputs)) for one in found) == [
+        ("arbitrage_cex_cex", ("a", "b")),
+        ("arbitrage_cex_cex", ("b", "c")),
+    ]
     assert {topic_of(one) for one in found} == {"signals.arbitrage"}
 
 
@@ -86,24 +100,56 @@ def test_the_same_asset_on_two_chains_is_compared() -> None:
 def test_security_and_dex_records_of_a_token_meet() -> None:
     seen = Board(asset_of)
     seen.fused(record("dex", "token:base:0xf", {"liquidity": metric(1e6), "dex_price": metric(1.0)}))
-    seen.fused(record("security", "token:base:0xf", {name: metric(True) for name in ("hidden_owner", "owner_change_balance", "slippage_modifiable")}))
-    (found,) = seen.fused(record("dex", "token:base:0xf", {"liquidity": metric(2e4), "dex_price": metric(0.1)}, AS_OF + 60_000))
+    seen.fused(
+        record(
+            "security",
+            "token:base:0xf",
+            {name: metric(True) for name in ("hidden_owner", "owner_change_balance", "slippage_modifiable")},
+        )
+    )
+    (found,) = seen.fused(
+        record("dex", "token:base:0xf", {"liquidity": metric(2e4), "dex_price": metric(0.1)}, AS_OF + 60_000)
+    )
     assert (found.kind, topic_of(found)) == ("rug_pull", "signals.anomaly")
-    assert set(found.inputs) == {"liquidity", "dex_price", "hidden_owner", "owner_change_balance", "slippage_modifiable"}
+    assert set(found.inputs) == {
+        "liquidity",
+        "dex_price",
+        "hidden_owner",
+        "owner_change_balance",
+        "slippage_modifiable",
+    }
 
 
 def test_a_large_transfer_is_a_whale() -> None:
     seen = Board(asset_of)
-    found = seen.fused(record("whale", "transfer:ethereum:0x1", {
-        "transfer_value": metric(5e6), "transfer_asset": metric("tether"), "transfer_type": metric("exchange_in"),
-        "transfer_to_owner": metric("An Exchange")}))
+    found = seen.fused(
+        record(
+            "whale",
+            "transfer:ethereum:0x1",
+            {
+                "transfer_value": metric(5e6),
+                "transfer_asset": metric("tether"),
+                "transfer_type": metric("exchange_in"),
+                "transfer_to_owner": metric("An Exchange"),
+            },
+        )
+    )
     assert [(one.kind, one.evidence["to"]) for one in found] == [("whale_exchange_inflow", "An Exchange")]
     assert seen.fused(record("whale", "transfer:ethereum:0x2", {"transfer_asset": metric("tether")})) == []
 
 
 def trade(provider: str, at_ms: int, price: float, size: float, side: str = "buy") -> Raw:
-    return Raw(id=f"{provider}{at_ms}{price}", category="exchange", provider=provider, endpoint="trades", entity="pair:coin/usd",
-               metrics={"trade_price": price, "trade_size": size, "trade_side": side}, received_ms=at_ms, event_ms=at_ms, origin="sandbox")
+    return Raw(
+        id=f"{provider}{at_ms}{price}",
+        category="exchange",
+        provider=provider,
+        endpoint="trades",
+        entity="pair:coin/usd",
+        metrics={"trade_price": price, "trade_size": size, "trade_side": side},
+        received_ms=at_ms,
+        event_ms=at_ms,
+        origin="sandbox",
+    )
 
 
 def test_trades_feed_the_pump_detector() -> None:
@@ -113,14 +159,23 @@ def test_trades_feed_the_pump_detector() -> None:
         pumped = chunk == 28
         for k in range(10 if not pumped else 200):
             price = 1.0 + 0.0005 * math.sin(k + chunk) + (0.1 if pumped else 0.0)
-            found += seen.trade(trade("ab"[k % 2], at + (k // 8) * 300, price, 5.0 + k % 7, "buy" if pumped or k % 3 else "sell"))
+            found += seen.trade(
+                trade("ab"[k % 2], at + (k // 8) * 300, price, 5.0 + k % 7, "buy" if pumped or k % 3 else "sell")
+            )
     assert [one.kind for one in found] == ["pump"]
 
 
 def test_what_is_no_trade_is_passed_over() -> None:
     raw = trade("a", AS_OF, 1.0, 1.0)
-    for wrong in ({"trade_price": 1.0}, {"trade_price": 0.0, "trade_size": 1.0}, {"trade_price": "x", "trade_size": 1.0}):
-        assert Board(asset_of).trade(Raw(**{**{f: getattr(raw, f) for f in raw.__struct_fields__}, "metrics": wrong})) == []
+    for wrong in (
+        {"trade_price": 1.0},
+        {"trade_price": 0.0, "trade_size": 1.0},
+        {"trade_price": "x", "trade_size": 1.0},
+    ):
+        assert (
+            Board(asset_of).trade(Raw(**{**{f: getattr(raw, f) for f in raw.__struct_fields__}, "metrics": wrong}))
+            == []
+        )
 
 
 def test_memory_is_bounded() -> None:

@@ -35,22 +35,35 @@ def test_a_gap_that_pays_names_its_legs_costs_and_ages() -> None:
     assert found.evidence["size"] == pytest.approx(5050.0)
     assert found.evidence["gain"] == pytest.approx(5050.0 * (gross - 20.0) / 1e4)
     assert [(leg["side"], leg["venue"], leg["price"], leg["age_ms"]) for leg in found.evidence["legs"]] == [
-        ("buy", "a", 100.0, 200.0), ("sell", "b", 101.0, 400.0)]
+        ("buy", "a", 100.0, 200.0),
+        ("sell", "b", 101.0, 400.0),
+    ]
     assert (found.inputs, found.expires_ms, found.origin) == (["a", "b"], AS_OF + 9_600, "live")
     assert found.confidence == pytest.approx(1.0, abs=1e-6)
 
 
-@pytest.mark.parametrize(("name", "quotes", "more"), [
-    ("fees eat it", (quote("a", 99.9, 100.0), quote("b", 100.15, 100.2)), {}),
-    ("a leg is stale", (quote("a", 99.9, 100.0), quote("b", 101.0, 101.1, age_ms=10_001)), {}),
-    ("a leg is late in secret", (quote("a", 99.9, 100.0), quote("b", 101.0, 101.1, lag_ms=10_000.0)), {}),
-    ("one venue alone", (quote("a", 101.0, 100.0),), {}),
-    ("another asset", (quote("a", 99.9, 100.0), quote("b", 150.0, 150.1)), {}),
-    ("nothing is offered", (quote("a", 99.9, 100.0, ask_size=0.0), quote("b", 101.0, 101.1)), {}),
-    ("too wild to get both legs", (quote("a", 99.9, 100.0), quote("b", 100.26, 100.3)), {"volatility_bps": 1e3, "limits": Limits(confidence=0.6)}),
-    ("stated fees are higher", (quote("a", 99.9, 100.0), quote("b", 101.0, 101.1)), {"venue_bps": {"b": 100.0}}),
-    ("the pool is too small", (quote("a", 99.9, 100.0), quote("d", 101.0, 101.0, kind="dex", chain="base", liquidity=100_000.0)), {}),
-])
+@pytest.mark.parametrize(
+    ("name", "quotes", "more"),
+    [
+        ("fees eat it", (quote("a", 99.9, 100.0), quote("b", 100.15, 100.2)), {}),
+        ("a leg is stale", (quote("a", 99.9, 100.0), quote("b", 101.0, 101.1, age_ms=10_001)), {}),
+        ("a leg is late in secret", (quote("a", 99.9, 100.0), quote("b", 101.0, 101.1, lag_ms=10_000.0)), {}),
+        ("one venue alone", (quote("a", 101.0, 100.0),), {}),
+        ("another asset", (quote("a", 99.9, 100.0), quote("b", 150.0, 150.1)), {}),
+        ("nothing is offered", (quote("a", 99.9, 100.0, ask_size=0.0), quote("b", 101.0, 101.1)), {}),
+        (
+            "too wild to get both legs",
+            (quote("a", 99.9, 100.0), quote("b", 100.26, 100.3)),
+            {"volatility_bps": 1e3, "limits": Limits(confidence=0.6)},
+        ),
+        ("stated fees are higher", (quote("a", 99.9, 100.0), quote("b", 101.0, 101.1)), {"venue_bps": {"b": 100.0}}),
+        (
+            "the pool is too small",
+            (quote("a", 99.9, 100.0), quote("d", 101.0, 101.0, kind="dex", chain="base", liquidity=100_000.0)),
+            {},
+        ),
+    ],
+)
 def test_what_does_not_pay_is_no_arbitrage(name: str, quotes: tuple[Quote, ...], more: dict[str, Any]) -> None:
     assert rounds(*quotes, **more) == []
 
@@ -70,7 +83,9 @@ def test_pools_pay_their_fee_gas_and_slippage_and_bridges_their_toll() -> None:
     slippage = math.log1p(10_000 / 5e7) * 1e4
     assert near.kind == "arbitrage_cex_dex"
     assert near.evidence["cost_bps"] == pytest.approx(10 + 30 + slippage + 5.0)
-    (far,) = rounds(quote("d1", 100.0, 100.0, chain="ethereum", **pool), quote("d2", 102.0, 102.0, chain="base", **pool))
+    (far,) = rounds(
+        quote("d1", 100.0, 100.0, chain="ethereum", **pool), quote("d2", 102.0, 102.0, chain="base", **pool)
+    )
     assert far.kind == "arbitrage_cross_chain"
     assert far.evidence["cost_bps"] == pytest.approx(60 + 2 * slippage + 10 + 15.0)
     assert Costs().bridge_bps == 10.0
@@ -82,8 +97,14 @@ def test_the_best_round_comes_first() -> None:
 
 
 def test_two_buys_of_one_venue_in_one_millisecond_are_a_rush_order() -> None:
-    trades = [Trade("a", 1, 10.0, 1.0, True), Trade("a", 1, 10.2, 1.0, True), Trade("b", 1, 10.0, 2.0, True), Trade("a", 2, 10.0, 1.0, False),
-              Trade("a", 2, 10.0, 1.0, True), Trade("a", 3, 10.0, 1.0)]
+    trades = [
+        Trade("a", 1, 10.0, 1.0, True),
+        Trade("a", 1, 10.2, 1.0, True),
+        Trade("b", 1, 10.0, 2.0, True),
+        Trade("a", 2, 10.0, 1.0, False),
+        Trade("a", 2, 10.0, 1.0, True),
+        Trade("a", 3, 10.0, 1.0),
+    ]
     chunk = pump.summarise(0, trades)
     assert (chunk.rushes, chunk.trades, chunk.venues) == (1, 6, ("a", "b"))
     assert chunk.volume == pytest.approx(70.2)
@@ -108,7 +129,10 @@ def test_a_chunk_is_judged_against_its_past_only() -> None:
     assert alone is None or alone.confidence <= 0.6
 
 
-@pytest.mark.parametrize(("size", "digit", "rounded"), [(0.0123, 1, False), (100.0, 1, True), (95.0, 9, True), (95.1, 9, False), (0.25, 2, True)])
+@pytest.mark.parametrize(
+    ("size", "digit", "rounded"),
+    [(0.0123, 1, False), (100.0, 1, True), (95.0, 9, True), (95.1, 9, False), (0.25, 2, True)],
+)
 def test_sizes_have_a_first_digit_and_may_be_round(size: float, digit: int, rounded: bool) -> None:
     assert (wash.first_digit(size), wash.is_round(size)) == (digit, rounded)
 
@@ -116,7 +140,9 @@ def test_sizes_have_a_first_digit_and_may_be_round(size: float, digit: int, roun
 def test_natural_sizes_have_no_strange_shape() -> None:
     draw = np.random.default_rng(3)
     own = wash.shape(np.exp(draw.normal(1, 2, 4000)).tolist())
-    assert own.digits < 0.01 and own.lognormal < 0.03 and own.broken < 0.01
+    assert own.digits < 0.01
+    assert own.lognormal < 0.03
+    assert own.broken < 0.01
     machine = wash.shape(draw.uniform(3, 7, 4000).tolist())
     assert machine.digits > 0.08
 
@@ -157,7 +183,10 @@ def fact(value: float | bool, confidence: float = 0.95, voices: float = 2.0, age
 
 def test_powers_alone_are_no_rug_pull_and_drained_liquidity_with_powers_is() -> None:
     token = rugpull.Token("token:base:0x1")
-    powers = {name: fact(True) for name in ("owner_change_balance", "hidden_owner", "is_mintable", "slippage_modifiable", "transfer_pausable")}
+    powers = {
+        name: fact(True)
+        for name in ("owner_change_balance", "hidden_owner", "is_mintable", "slippage_modifiable", "transfer_pausable")
+    }
     assert token.see({**powers, "liquidity": fact(1e6)}, AS_OF, origin="live") is None
     found = token.see({**powers, "liquidity": fact(5e4)}, AS_OF + 1000, origin="live")
     assert found is not None
@@ -176,23 +205,39 @@ def test_one_voice_is_not_enough_for_a_rug_pull_and_old_facts_do_not_count() -> 
 
 
 def move(**more: Any) -> whales.Move:
-    known: dict[str, Any] = {"chain": "ethereum", "hash": "0xAB", "usd": 2e6, "confidence": 0.9, "voices": 1.0, "asset": "tether"}
+    known: dict[str, Any] = {
+        "chain": "ethereum",
+        "hash": "0xAB",
+        "usd": 2e6,
+        "confidence": 0.9,
+        "voices": 1.0,
+        "asset": "tether",
+    }
     return whales.Move(**{**known, **more})
 
 
 def test_a_transfer_is_told_once_and_once_more_when_confirmed() -> None:
     seen = whales.Whales()
-    told = [seen.see(move(hash=h, voices=v), AS_OF, origin="live") is not None for h, v in (
-        ("0xAB", 1.0), ("0xab", 1.0), ("0xab", 2.0), ("0xab", 3.0), ("0xac", 2.0), ("0xac", 2.0))]
+    told = [
+        seen.see(move(hash=h, voices=v), AS_OF, origin="live") is not None
+        for h, v in (("0xAB", 1.0), ("0xab", 1.0), ("0xab", 2.0), ("0xab", 3.0), ("0xac", 2.0), ("0xac", 2.0))
+    ]
     assert told == [True, False, True, False, True, False]
 
 
-@pytest.mark.parametrize(("more", "kind"), [
-    ({}, "whale_transfer"), ({"sender_exchange": True}, "whale_exchange_outflow"), ({"receiver_exchange": True}, "whale_exchange_inflow"),
-    ({"sender_exchange": True, "receiver_exchange": True}, "whale_between_exchanges")])
+@pytest.mark.parametrize(
+    ("more", "kind"),
+    [
+        ({}, "whale_transfer"),
+        ({"sender_exchange": True}, "whale_exchange_outflow"),
+        ({"receiver_exchange": True}, "whale_exchange_inflow"),
+        ({"sender_exchange": True, "receiver_exchange": True}, "whale_between_exchanges"),
+    ],
+)
 def test_a_transfer_has_a_direction(more: dict[str, Any], kind: str) -> None:
     found = whales.Whales().see(move(**more), AS_OF, origin="live")
-    assert found is not None and (found.kind, found.entity) == (kind, "transfer:ethereum:0xab")
+    assert found is not None
+    assert (found.kind, found.entity) == (kind, "transfer:ethereum:0xab")
 
 
 @pytest.mark.parametrize("more", [{"usd": 999_999.0}, {"usd": None}, {"confidence": 0.4}])
@@ -201,7 +246,9 @@ def test_small_unknown_and_doubtful_transfers_are_not_told(more: dict[str, Any])
 
 
 @pytest.mark.parametrize(("name", "cases"), bench_signals.DETECTORS.items(), ids=list(bench_signals.DETECTORS))
-def test_every_detector_beats_the_naive_rule_on_seeded_cases(name: str, cases: Callable[[Any], Iterator[bench_signals.Verdict]]) -> None:
+def test_every_detector_beats_the_naive_rule_on_seeded_cases(
+    name: str, cases: Callable[[Any], Iterator[bench_signals.Verdict]]
+) -> None:
     verdicts = list(cases(np.random.default_rng(77)))
     ours, naive = bench_signals.rates(verdicts, False), bench_signals.rates(verdicts, True)
     assert ours["precision"] >= 0.9
