@@ -41,6 +41,9 @@ FACTS = (
     Fact("provider", "accuracy", "number", "Closeness to what the others say, 0 to 1."),
     Fact("provider", "validity", "number", "Readable rows that do not stand still, 0 to 1."),
     Fact("provider", "quota_used", "number", "Share of the tightest known budget that is used; 1 is all of it."),
+    Fact(
+        "provider", "budget_skips", "number", "Share of what was due and skipped because the budget did not allow it."
+    ),
     Fact("provider", "outcome", "word", "Outcome of the newest attempt."),
     Fact("provider", "breaker", "word", "closed, open or half_open; closed while no attempt says otherwise."),
     Fact(
@@ -120,6 +123,9 @@ def _provider(provider: Provider, score: ProviderScore | None, as_of_ms: int) ->
         "since_ok": None if reference_ms is None else max(0, as_of_ms - reference_ms) / 1000,
         "latency_ratio": ratio,
         "quota_used": provider.quota_used,
+        "budget_skips": sum(f.by_budget for f in provider.fetches) / len(provider.fetches)
+        if provider.fetches
+        else None,
         "outcome": provider.last_outcome,
         "breaker": provider.breaker or (None if provider.last_attempt_ms is None else "closed"),
         **{name: parts.get(name) for name in ("availability", "freshness", "accuracy", "validity")},

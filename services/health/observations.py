@@ -27,6 +27,8 @@ class Fetch(NamedTuple):
     data_age_ms: int
     due_ms: int | None
     on_time: bool | None
+    by_budget: bool
+    """Skipped because the budget did not allow it."""
 
 
 class Distance(NamedTuple):
@@ -148,6 +150,7 @@ class Watch:
                 data_age_ms=max(0, attempt.data_age_ms or 0),
                 due_ms=attempt.due_ms,
                 on_time=attempt.on_time,
+                by_budget=attempt.skip_reason in self.scoring.skips_by_budget,
             )
         )
         if attempt.outcome == "SKIPPED":

@@ -59,6 +59,7 @@ class Scoring(Struct, frozen=True, forbid_unknown_fields=True):
     freshness_s: dict[str, float]
     outcomes: dict[str, Verdict]
     skips_against: tuple[str, ...]
+    skips_by_budget: tuple[str, ...]
 
     def scaled(self, factor: float) -> Scoring:
         """The same judgement with every duration multiplied, so that hours can be shown in minutes."""

@@ -57,6 +57,14 @@ def test_a_breaker_is_closed_while_no_attempt_says_otherwise() -> None:
     assert facts(watch, T0, "provider")[0][1]["breaker"] == "open"
 
 
+def test_what_did_not_fit_into_the_budget_is_a_share_of_what_was_due() -> None:
+    watch = Watch(TABLE)
+    watch.saw_attempt(attempt("a", T0))
+    for reason in ("budget", "told_to_wait", "breaker_open"):
+        watch.saw_attempt(attempt("a", T0, "SKIPPED", skip_reason=reason))
+    assert facts(watch, T0, "provider")[0][1]["budget_skips"] == 0.5
+
+
 def test_time_since_the_last_good_answer_counts_from_the_first_attempt_without_one() -> None:
     watch = Watch(TABLE)
     watch.saw_attempt(attempt("a", T0, "TIMEOUT"))

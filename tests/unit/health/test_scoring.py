@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from schemas.events import Attempt, ProviderScore
+from services.collector.classify import ACTIONS
 from services.health import scoring
 from services.health.observations import Distance, Provider, Watch
 from services.health.tables import Scoring, load_scoring
@@ -201,3 +202,7 @@ def test_a_score_and_its_parts_never_leave_their_range(rows: list[tuple[int, str
     assert result.score is not None
     assert 0 <= result.score <= 100
     assert all(0 <= part <= 1 for part in result.components.values())
+
+
+def test_every_outcome_of_the_collector_has_a_verdict() -> None:
+    assert set(ACTIONS) | {"OK"} == set(TABLE.outcomes)
