@@ -90,7 +90,7 @@ def build(settings: AggregatorSettings, names: Iterable[str]) -> Any:
     """The Faust app of these categories, with the host of its partitions as `owner`."""
     import faust
 
-    from services.aggregator.driver import batch, stock, writer
+    from services.aggregator.driver import batch, measure, stock, writer
     from services.aggregator.driver.host import Host
 
     measured = measures.Metrics.build(ROWS)
@@ -115,7 +115,7 @@ def build(settings: AggregatorSettings, names: Iterable[str]) -> Any:
             await self.opened.enter_async_context(
                 measures.serve(measured, settings.ops_port, lambda: ready(host), lambda: live(host), settings.ops_host)
             )
-            for work in (host.turn(), host.gauge(), host.membership.watch(), self._watch()):
+            for work in (host.turn(), measure.gauge(host), host.membership.watch(), self._watch()):
                 self.add_future(work)
 
         async def _watch(self) -> None:
@@ -183,13 +183,17 @@ def live(host: Any) -> bool | str:
 def main(argv: list[str]) -> int:
     """`parallax aggregator [--category C[,C]]`"""
     known = tuple(categories.load())
-    parser = argparse.ArgumentParser(prog="parallax aggregator", description="Raw topics to fused records, candles and checkpoints.")
+    parser = argparse.ArgumentParser(
+        prog="parallax aggregator", description="Raw topics to fused records, candles and checkpoints."
+    )
     parser.add_argument("--category", default=",".join(known), help="categories to fold, comma separated; default all")
     arguments = parser.parse_args(argv)
     names = [name for name in arguments.category.split(",") if name]
     wrong = [name for name in names if name not in known]
     if wrong or not names:
-        sys.stderr.write(f"parallax aggregator: --category: expected some of {', '.join(known)}, got {', '.join(wrong) or 'none'}\n")
+        sys.stderr.write(
+            f"parallax aggregator: --category: expected some of {', '.join(known)}, got {', '.join(wrong) or 'none'}\n"
+        )
         return 2
     settings = settings_of.read(AggregatorSettings)
     prepare(settings)

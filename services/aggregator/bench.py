@@ -49,7 +49,13 @@ LIVE_PER_S = 5_000
 LIVE_S = 12.0
 WARM_S = 4.0
 PROVIDERS = ("atlas", "beacon", "cobalt", "dorado", "ember", "falcon")
-MUST = {"driver_per_stock": 30.0, "driver_per_bare": 0.75, "coalescing": 200_000, "not_coalescing": 60_000, "live_cores": 0.3}
+MUST = {
+    "driver_per_stock": 30.0,
+    "driver_per_bare": 0.75,
+    "coalescing": 200_000,
+    "not_coalescing": 60_000,
+    "live_cores": 0.3,
+}
 
 
 def events(count: int, entities: int, seed: int = 3) -> Iterator[tuple[bytes, bytes, int]]:
@@ -110,7 +116,9 @@ async def topics(bootstrap: str) -> Any:
 def child(settings: CommonSettings, case: str, count: int, seconds: float = 0.0) -> subprocess.Popen[str]:
     """A measured process."""
     arguments = [case, settings.kafka, settings.topic_prefix, str(count), str(seconds)]
-    return subprocess.Popen([sys.executable, "-m", "services.aggregator.bench_case", *arguments], stdout=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        [sys.executable, "-m", "services.aggregator.bench_case", *arguments], stdout=subprocess.PIPE, text=True
+    )
 
 
 def result(process: subprocess.Popen[str], case: str) -> dict[str, Any]:
@@ -119,9 +127,13 @@ def result(process: subprocess.Popen[str], case: str) -> dict[str, Any]:
         out, _ = process.communicate(timeout=240)
     except subprocess.TimeoutExpired:
         process.kill()
-        raise MachineError(f"bench {case}", expected="a result within 240 s", got="none", do="look at its output above") from None
+        raise MachineError(
+            f"bench {case}", expected="a result within 240 s", got="none", do="look at its output above"
+        ) from None
     if process.returncode != 0:
-        raise MachineError(f"bench {case}", expected="exit code 0", got=str(process.returncode), do="look at its output above")
+        raise MachineError(
+            f"bench {case}", expected="exit code 0", got=str(process.returncode), do="look at its output above"
+        )
     found: dict[str, Any] = json.loads(out.strip().splitlines()[-1])
     return found
 
@@ -166,7 +178,9 @@ async def run(bootstrap: str, rounds: int, scale: float, loads: Sequence[str], c
             for case in cases:
                 found = await sample(bootstrap, case, rows)
                 samples[case].append(found)
-                sys.stderr.write(f"{load} {number + 1}/{rounds} {case}: {found['events'] / found['cpu_s']:,.0f} events per core-second\n")
+                sys.stderr.write(
+                    f"{load} {number + 1}/{rounds} {case}: {found['events'] / found['cpu_s']:,.0f} events per core-second\n"
+                )
         results[load] = {case: _rates(taken) for case, taken in samples.items()}
         results[load]["record_bytes"] = sum(len(value) for _, value, _ in rows) / len(rows)
     if "live" in loads:
@@ -191,10 +205,18 @@ def targets(results: dict[str, Any]) -> dict[str, Any]:
         "coalescing": rate("coalescing", "driver"),
         "not_coalescing": rate("not_coalescing", "driver"),
     }
-    rows = {name: {"must": MUST[name], "reached": round(value, 3), "met": value >= MUST[name]} for name, value in found.items() if value}
+    rows = {
+        name: {"must": MUST[name], "reached": round(value, 3), "met": value >= MUST[name]}
+        for name, value in found.items()
+        if value
+    }
     if "live" in results:
         cores = results["live"]["cores"]["median"]
-        rows["live_cores"] = {"must": MUST["live_cores"], "reached": round(cores, 3), "met": cores <= MUST["live_cores"]}
+        rows["live_cores"] = {
+            "must": MUST["live_cores"],
+            "reached": round(cores, 3),
+            "met": cores <= MUST["live_cores"],
+        }
     return rows
 
 
@@ -206,7 +228,9 @@ def table(results: dict[str, Any]) -> str:
             if isinstance(found, dict) and "per_core_s" in found:
                 rate, samples = found["per_core_s"], found["samples"]
                 sent = sum(one.get("fused", 0) for one in samples) / sum(one["events"] for one in samples)
-                lines.append(f"{load:<16}{case:<14}{rate['min']:>9,.0f}{rate['median']:>9,.0f}{rate['max']:>9,.0f}{sent:>15.2f}")
+                lines.append(
+                    f"{load:<16}{case:<14}{rate['min']:>9,.0f}{rate['median']:>9,.0f}{rate['max']:>9,.0f}{sent:>15.2f}"
+                )
     if "live" in results:
         cores = results["live"]["cores"]
         lines.append(f"live at {LIVE_PER_S}/s: {cores['median']:.2f} cores ({cores['min']:.2f} to {cores['max']:.2f})")
@@ -221,7 +245,9 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--rounds", type=int, default=5, help="interleaved rounds (default 5)")
     parser.add_argument("--scale", type=float, default=1.0, help="part of the events (default 1)")
     parser.add_argument("--loads", default="coalescing,not_coalescing,live", help="comma separated")
-    parser.add_argument("--cases", default=",".join(CASES), help="comma separated: " + "; ".join(f"{k}: {v}" for k, v in CASES.items()))
+    parser.add_argument(
+        "--cases", default=",".join(CASES), help="comma separated: " + "; ".join(f"{k}: {v}" for k, v in CASES.items())
+    )
     parser.add_argument("--kafka", default="", help="bootstrap server; default: an embedded broker of its own")
     parser.add_argument("--json", action="store_true", help="print the results as JSON")
     arguments = parser.parse_args(argv)

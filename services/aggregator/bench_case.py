@@ -49,16 +49,11 @@ def driver(settings: AggregatorSettings, count: int, seconds: float, clock: Cloc
     """The whole aggregator, as deployed."""
     app = aggregator.build(settings, ("market",))
     host = app.owner
-    totals = {"fused": 0, "candles": 0, "folded": 0}
-    counting = host._count
+    metrics = host.metrics
 
-    def counted(held: Any, counts: Any) -> None:
-        totals["fused"] += counts.fused
-        totals["candles"] += counts.candles
-        totals["folded"] += counts.folded
-        counting(held, counts)
-
-    host._count = counted
+    def totals() -> dict[str, float]:
+        names = {"fused": "fused_sent_total", "candles": "candles_sent_total", "folded": "raw_folded_total"}
+        return {short: metrics.child(name, category="market")._value.get() for short, name in names.items()}
 
     @app.task  # type: ignore[untyped-decorator]
     async def watch() -> None:
@@ -69,9 +64,9 @@ def driver(settings: AggregatorSettings, count: int, seconds: float, clock: Cloc
             if done:
                 clock.start()
             if count and done >= count and all(_quiet(held) for held in host.held.values()):
-                clock.report(done, **totals)
+                clock.report(done, **totals())
             if seconds and clock.running and time.monotonic() - clock.wall_s > seconds:
-                clock.report(done, **totals)
+                clock.report(done, **totals())
 
     aggregator.work(app)
 
@@ -122,7 +117,11 @@ def stock_job(settings: AggregatorSettings, count: int, clock: Clock) -> None:
             partition = partitions.get(message.partition)
             if partition is None:
                 partition = partitions[message.partition] = Partition(rules, message.partition)
-            fold(partition, (OneRecord(message.offset, int(message.timestamp * 1000), message.key, message.value),), seen * 1000)
+            fold(
+                partition,
+                (OneRecord(message.offset, int(message.timestamp * 1000), message.key, message.value),),
+                seen * 1000,
+            )
             for key, value in partition.take(seen * 1000, 10):
                 await fused.send(key=key, value=value)
                 sent += 1
@@ -176,7 +175,9 @@ async def bare_engine(settings: AggregatorSettings, count: int, clock: Clock) ->
             writes = []
             for number, part in partitions.items():
                 now_s = time.monotonic()
-                if part.cut is None and (len(part.changed) >= settings.checkpoint_keys or now_s - cut_at[number] >= settings.checkpoint_s):
+                if part.cut is None and (
+                    len(part.changed) >= settings.checkpoint_keys or now_s - cut_at[number] >= settings.checkpoint_s
+                ):
                     part.begin_cut()
                 part.candles.sweep(TAKE)
                 records_out = part.take(int(now_s * 1000), 2000)
@@ -202,7 +203,9 @@ def main(argv: list[str]) -> int:
     """Run one case."""
     case, bootstrap, prefix, count, seconds = argv[0], argv[1], argv[2], int(argv[3]), float(argv[4])
     group = f"{GROUP}-{case}-{prefix}"
-    settings = AggregatorSettings(kafka=bootstrap, topic_prefix=prefix, group=group, log_level="WARNING", log_format="text")
+    settings = AggregatorSettings(
+        kafka=bootstrap, topic_prefix=prefix, group=group, log_level="WARNING", log_format="text"
+    )
     aggregator.prepare(settings)
     Fuser.warm(wait=True)
     clock = Clock()

@@ -16,23 +16,32 @@ class AggregatorSettings(CommonSettings, frozen=True, kw_only=True):
     """What an aggregator needs to know; the log decides everything else."""
 
     driver: Annotated[
-        Driver, Meta(description="batch: one event per fetched batch; stock: Faust's own, one event per record, slower.")
+        Driver,
+        Meta(description="batch: one event per fetched batch; stock: Faust's own, one event per record, slower."),
     ] = "batch"
-    group: Annotated[str, Meta(description="Consumer group of the aggregators of a deployment.")] = "parallax-aggregator"
+    group: Annotated[str, Meta(description="Consumer group of the aggregators of a deployment.")] = (
+        "parallax-aggregator"
+    )
     origins: Annotated[
         tuple[Origin, ...], Meta(description="Origins that are folded; a live deployment takes live only.")
     ] = ("live", "replay", "sandbox")
-    emit_ms: Annotated[int, Meta(ge=0, description="A busy key is sent at most this often, in ms; a quiet one at once.")] = 100
+    emit_ms: Annotated[
+        int, Meta(ge=0, description="A busy key is sent at most this often, in ms; a quiet one at once.")
+    ] = 100
     checkpoint_s: Annotated[float, Meta(gt=0, description="Seconds between checkpoints of a partition.")] = 4.0
     checkpoint_keys: Annotated[
-        int, Meta(ge=1, description="A partition with this many changed entities is checkpointed at once, to bound memory.")
+        int,
+        Meta(ge=1, description="A partition with this many changed entities is checkpointed at once, to bound memory."),
     ] = 10_000
     linger_ms: Annotated[
         int, Meta(ge=0, le=50, description="Longest wait between fetches under load, in ms, so that batches grow.")
     ] = 15
     session_s: Annotated[
-        float, Meta(ge=1, description="Seconds without a heartbeat after which the group gives the partitions to others.")
+        float,
+        Meta(ge=1, description="Seconds without a heartbeat after which the group gives the partitions to others."),
     ] = 10.0
-    heartbeat_s: Annotated[float, Meta(gt=0, description="Seconds between heartbeats, a fraction of the session.")] = 2.0
+    heartbeat_s: Annotated[float, Meta(gt=0, description="Seconds between heartbeats, a fraction of the session.")] = (
+        2.0
+    )
     expire_h: Annotated[int, Meta(ge=1, description="Hours of silence after which an entity is forgotten.")] = 168
     max_poll_records: Annotated[int, Meta(ge=1, description="Largest batch that one fetch hands to an agent.")] = 2000

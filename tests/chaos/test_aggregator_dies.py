@@ -26,7 +26,9 @@ async def nothing_is_lost(common: CommonSettings) -> None:
     """The proof: every entity as the plain fold says, one payload per version, and a replay gives the same bytes."""
     raw, fused = await read(common, "raw.market"), await read(common, "fused.market")
     faults = oracle.faults(raw, fused)
-    assert faults == [], f"{len(faults)} faults in {len(fused)} fused records of {len(raw)} raw ones:\n" + "\n".join(faults[:20])
+    assert faults == [], f"{len(faults)} faults in {len(fused)} fused records of {len(raw)} raw ones:\n" + "\n".join(
+        faults[:20]
+    )
     differences = rerun.differences("market", raw, fused)
     assert differences == [], f"{len(differences)} differences:\n" + "\n".join(differences[:10])
     print(f"{len(raw)} raw, {len(fused)} fused, 0 faults, 0 differences")
@@ -57,11 +59,17 @@ async def under_load(common: CommonSettings, trouble: asyncio.Task[None]) -> Non
 @pytest.mark.parametrize(
     "kills",
     [
-        pytest.param(5, marks=[pytest.mark.slow, pytest.mark.timeout(180)], id="5-kills"),
-        pytest.param(int(os.environ.get("PARALLAX_KILLS", "30")), marks=[pytest.mark.chaos, pytest.mark.timeout(900)], id="30-kills"),
+        pytest.param(5, marks=[pytest.mark.slow, pytest.mark.timeout(300)], id="5-kills"),
+        pytest.param(
+            int(os.environ.get("PARALLAX_KILLS", "30")),
+            marks=[pytest.mark.chaos, pytest.mark.timeout(900)],
+            id="30-kills",
+        ),
     ],
 )
-async def test_sigkill_at_random_loses_nothing_and_doubles_nothing(common: CommonSettings, tmp_path: Path, kills: int) -> None:
+async def test_sigkill_at_random_loses_nothing_and_doubles_nothing(
+    common: CommonSettings, tmp_path: Path, kills: int
+) -> None:
     async with workers(common, tmp_path, 2) as found:
         await under_load(common, asyncio.create_task(killing(common, found, kills)))
         await settled(common, deadline_s=90)
@@ -70,7 +78,7 @@ async def test_sigkill_at_random_loses_nothing_and_doubles_nothing(common: Commo
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(240)
 async def test_sigterm_hands_over_without_folding_twice(common: CommonSettings, tmp_path: Path) -> None:
     async def handover(found: list[Worker]) -> None:
         for worker in found:
@@ -88,14 +96,20 @@ async def test_sigterm_hands_over_without_folding_twice(common: CommonSettings, 
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(240)
 async def test_a_frozen_worker_wakes_up_and_writes_nothing_old(common: CommonSettings, tmp_path: Path) -> None:
     async def freeze(found: list[Worker]) -> None:
         await asyncio.sleep(3)
         found[0].signal(signal.SIGSTOP)
         await asyncio.sleep(9)  # longer than the session of 6 s: the other worker takes over meanwhile
         found[0].signal(signal.SIGCONT)
-        await until(lambda: "writing stops until the group confirms us" in found[0].text() or "went on without us" in found[0].text(), 20)
+        await until(
+            lambda: (
+                "writing stops until the group confirms us" in found[0].text()
+                or "went on without us" in found[0].text()
+            ),
+            20,
+        )
         await asyncio.sleep(3)
 
     async with workers(common, tmp_path, 2) as found:

@@ -12,12 +12,13 @@ from typing import Any
 from faust.types import TP
 
 from schemas import topics
+from services.aggregator.driver.measure import count
 from services.aggregator.driver.membership import Membership
 from services.aggregator.driver.recovery import recover
 from services.aggregator.driver.writer import Writer
 from services.aggregator.engine import Partition, Rules, rates
 from services.aggregator.engine.fold import fold
-from services.aggregator.engine.model import Counts, Reason
+from services.aggregator.engine.model import Reason
 from services.aggregator.engine.rates import CONTROL_KEY
 from services.aggregator.settings import AggregatorSettings
 from services.common.metrics import Metrics
@@ -180,7 +181,9 @@ class Host:
             if held is None or held.partition is None:
                 since_s = before[tp].since_s if tp in before else now_s
                 held = Held(tp, category, since_s)
-                held.tasks = [asyncio.create_task(self._guarded(self._recover(held)), name=f"recover {tp.topic}/{tp.partition}")]
+                held.tasks = [
+                    asyncio.create_task(self._guarded(self._recover(held)), name=f"recover {tp.topic}/{tp.partition}")
+                ]
             else:
                 self._start(held)
             self.held[tp] = held
@@ -241,23 +244,12 @@ class Host:
         partition = held.partition
         fold(partition, records, int(time.monotonic() * 1000), len(records) >= BEHIND_RECORDS)
         self.metrics.observe("batch_records", len(records))
-        self._count(held, partition.take_counts())
+        count(self.metrics, held.category, partition.take_counts())
         if partition.asides:
             held.asides_kick.set()
         held.kick.set()
         if len(partition.changed) > 2 * self.settings.checkpoint_keys:
             await held.idle.wait()
-
-    def _count(self, held: Held, counts: Counts) -> None:
-        category, inc = held.category, self.metrics.inc
-        for name, number in (
-            ("raw_folded_total", counts.folded), ("raw_unchanged_total", counts.unchanged), ("raw_replayed_total", counts.replayed),
-            ("rates_folded_total", counts.control), ("fused_sent_total", counts.fused), ("candles_sent_total", counts.candles),
-        ):  # fmt: skip
-            if number:
-                inc(name, number, category=category)
-        for reason, number in counts.aside.items():
-            inc("raw_aside_total", number, category=category, reason=reason)
 
     # --- sending --------------------------------------------------------------------------------------------------
 
@@ -377,23 +369,6 @@ class Host:
                 ):  # fmt: skip
                     held.kick.set()
             await asyncio.sleep(TURN_S)
-
-    async def gauge(self) -> None:
-        """Keep the gauges, for ever."""
-        while True:
-            now_s = time.monotonic()
-            for tp, held in self.held.items():
-                labels = {"category": held.category, "partition": str(tp.partition)}
-                partition = held.partition
-                if partition is None or not held.live:
-                    continue
-                self.metrics.set("entities", len(partition.entities), **labels)
-                self.metrics.set("safe_offset_age_seconds", now_s - held.cut_at_s, **labels)
-                highwater = self.consumer.highwater(tp) if self.consumer is not None else None
-                if highwater is not None:
-                    self.metrics.set("lag_records", max(0, highwater - 1 - partition.position), **labels)
-            self.metrics.set("partitions_live", len(self.live()))
-            await asyncio.sleep(1.0)
 
 
 async def _cancel(tasks: Sequence[asyncio.Task[None]]) -> None:

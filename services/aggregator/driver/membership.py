@@ -43,6 +43,7 @@ class Membership:
 
     async def watch(self) -> None:
         """Keep looking at the clock, for ever."""
+        self.confirmed()
         while True:
             self._look()
             await asyncio.sleep(self.half_s / TICKS)

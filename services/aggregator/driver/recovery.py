@@ -47,7 +47,12 @@ async def recover(settings: CommonSettings, rules: Rules, raw: str, state: str, 
         partition = Partition(rules, number, recovery)
         if await _renewed(reader, partition, log_tp, starts[log_tp], ends[log_tp]):
             partition.renew_log()
-            log.warning("%s/%d was made anew: reading it from its start, versions go on in epoch %d", raw, number, partition.epoch)
+            log.warning(
+                "%s/%d was made anew: reading it from its start, versions go on in epoch %d",
+                raw,
+                number,
+                partition.epoch,
+            )
     start = partition.position + 1
     if start < starts[log_tp]:
         if partition.position >= 0:

@@ -33,7 +33,9 @@ class Writer:
         self.allowed = allowed
         self.metrics = metrics
 
-    async def send(self, topic: str, partition: int, records: Sequence[Output], tombstone_version: int | None = None) -> None:
+    async def send(
+        self, topic: str, partition: int, records: Sequence[Output], tombstone_version: int | None = None
+    ) -> None:
         """Write these in this order to one partition; returns when they are durable. Tombstones of state carry their version."""
         done = 0
         none: list[tuple[str, bytes]] = []
@@ -46,7 +48,10 @@ class Writer:
                 stamp = int(time.time() * 1000)
                 append = batch.append
                 for key, value in records[done:]:
-                    if append(timestamp=stamp, key=key, value=value, headers=headers if value is None else none) is None:
+                    if (
+                        append(timestamp=stamp, key=key, value=value, headers=headers if value is None else none)
+                        is None
+                    ):
                         break
                     taken += 1
                 if not taken:
@@ -66,7 +71,9 @@ class Writer:
                     batch, taken = None, 0
             done += taken
 
-    async def set_aside(self, topics: dict[Reason, str], default: str, source: tuple[str, int], asides: Iterable[Aside]) -> None:
+    async def set_aside(
+        self, topics: dict[Reason, str], default: str, source: tuple[str, int], asides: Iterable[Aside]
+    ) -> None:
         """Write dead and late letters, original bytes and the reason; returns when all are durable."""
         pending = []
         for aside in asides:
@@ -80,14 +87,20 @@ class Writer:
             ]
             topic = topics.get(aside.reason, default)
             value = aside.value if aside.value is not None or aside.key is not None else b""
-            pending.append(self._until(topic, lambda t=topic, v=value, a=aside, h=headers: self.producer.send(t, v, a.key, headers=h)))  # type: ignore[misc]
+            pending.append(self._letter(topic, aside.key, value, headers))
         await asyncio.gather(*pending)
+
+    async def _letter(
+        self, topic: str, key: bytes | None, value: bytes | None, headers: list[tuple[str, bytes]]
+    ) -> None:
+        await self._until(topic, lambda: self.producer.send(topic, value, key, headers=headers))
 
     async def tell(self, records: Iterable[tuple[str, int, bytes, bytes]]) -> None:
         """Write single records (topic, partition, key, value); returns when all are durable."""
-        await asyncio.gather(
-            *(self._until(t, lambda t=t, p=p, k=k, v=v: self.producer.send(t, v, k, p)) for t, p, k, v in records)  # type: ignore[misc]
-        )
+        await asyncio.gather(*(self._one(*record) for record in records))
+
+    async def _one(self, topic: str, partition: int, key: bytes, value: bytes) -> None:
+        await self._until(topic, lambda: self.producer.send(topic, value, key, partition))
 
     async def _large(self, topic: str, partition: int, key: bytes, value: bytes | None) -> None:
         try:
@@ -95,7 +108,9 @@ class Writer:
         except MessageSizeTooLargeError:
             self.metrics.inc("writes_failed_total", topic=topic)
             size = len(value or b"")
-            log.error("%s: record %r has %d bytes, more than the topic takes; readers keep the one before", topic, key, size)
+            log.error(
+                "%s: record %r has %d bytes, more than the topic takes; readers keep the one before", topic, key, size
+            )
 
     async def _until(self, topic: str, send: Callable[[], Awaitable[Awaitable[Any]]]) -> None:
         attempt = 0

@@ -65,7 +65,9 @@ class Candles:
         if mark.sweeping:
             self._sweep = iter(list(entities))
 
-    def add(self, entity: Entity, source: int, ts_ms: int, price: float, size: float | None, quote: str, version: int) -> None:
+    def add(
+        self, entity: Entity, source: int, ts_ms: int, price: float, size: float | None, quote: str, version: int
+    ) -> None:
         """Put a trade or a quote into its minute, unless the minute takes no more."""
         start_ms = ts_ms - ts_ms % MINUTE_MS
         settled_ms = self.settled_ms
@@ -211,7 +213,9 @@ class Candles:
         closed = bar.start_ms < self.closed_ms
         bar.due = False
         version = max(bar.version, self.closed_version) if closed else bar.version
-        return emit.candle(entity.name, BASE, bar.start_ms, windows.fuse(bar), bar.quote, version, closed, self._origin(entity))
+        return emit.candle(
+            entity.name, BASE, bar.start_ms, windows.fuse(bar), bar.quote, version, closed, self._origin(entity)
+        )
 
     def _long(self, entity: Entity, interval: str, start_ms: int) -> list[Output]:
         found = windows.roll(entity, interval, start_ms)

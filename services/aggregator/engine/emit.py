@@ -13,7 +13,7 @@ from services.aggregator.engine import windows
 from services.aggregator.engine.model import Entity, Output, Slot
 from services.aggregator.engine.rates import circular
 from services.aggregator.engine.rules import OWN_QUOTE, TARGET
-from services.aggregator.fusion import Fuser, Observation
+from services.aggregator.fusion import Fuser, Observation, quality
 
 if TYPE_CHECKING:
     from services.aggregator.engine.names import Names
@@ -171,6 +171,7 @@ def render(entity: Entity, names: Names, rules: Rules, fuser: Fuser) -> tuple[by
     specs, money = rules.specs, rules.money
     metrics: dict[str, FusedMetric] = {}
     answer_of = fuser.answer
+    qualities = []
     has_money = False
     if aside:
         for name in aside:
@@ -189,6 +190,7 @@ def render(entity: Entity, names: Names, rules: Rules, fuser: Fuser) -> tuple[by
             by += [one for one in aside[name] if one.provider not in spoken]
         if name in money:
             has_money = True
+        qualities.append(quality.of_metric(specs[name], answer, seen, as_of_ms))
         metrics[name] = FusedMetric(
             value=answer.value,
             confidence=answer.confidence,
@@ -211,6 +213,7 @@ def render(entity: Entity, names: Names, rules: Rules, fuser: Fuser) -> tuple[by
             origin=origin,
             metrics=metrics,
             quote=quote_of(key, rules.category, has_money) if has_money else None,
+            quality=quality.of_record(qualities, len(found)),
         )
     )
     price = metrics.get("price")
@@ -218,7 +221,9 @@ def render(entity: Entity, names: Names, rules: Rules, fuser: Fuser) -> tuple[by
     return data, (value if isinstance(value, float) else None), origin
 
 
-def candle(key: str, interval: str, start_ms: int, bar: windows.Ohlc, quote: str, version: int, closed: bool, origin: str) -> Output:
+def candle(
+    key: str, interval: str, start_ms: int, bar: windows.Ohlc, quote: str, version: int, closed: bool, origin: str
+) -> Output:
     """The record of one bar."""
     opened, high, low, close, volume, trades, sources, _ = bar
     record = Candle(

@@ -34,7 +34,12 @@ def fold(partition: Partition, records: Sequence[Record], now_ms: int, behind: b
     position = partition.position
     base = partition.epoch * EPOCH_SPAN
     limits = partition.limits
-    max_bytes, skew_ms, future_ms, expire_ms = limits.max_record_bytes, limits.skew_ms, limits.future_ms, limits.expire_ms
+    max_bytes, skew_ms, future_ms, expire_ms = (
+        limits.max_record_bytes,
+        limits.skew_ms,
+        limits.future_ms,
+        limits.expire_ms,
+    )
     entities, changed = partition.entities, partition.changed
     names = partition.names
     known = names.by_key.get

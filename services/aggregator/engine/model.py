@@ -145,7 +145,14 @@ class Source:
         self.shape = shape
         self.rank = rank
         """Rank of the quote: how little the statement has to be converted."""
-        self.plan: Plan = (number, shape.numbers, taken and not (shape.words or shape.unknown), shape.money, shape.candle, shape.keep_ms)
+        self.plan: Plan = (
+            number,
+            shape.numbers,
+            taken and not (shape.words or shape.unknown),
+            shape.money,
+            shape.candle,
+            shape.keep_ms,
+        )
 
 
 Plan = tuple[int, "tuple[Check, ...]", bool, bool, "CandleRule | None", int]
@@ -163,8 +170,22 @@ dictionary, because a hundred thousand of these have to fit, and to stay in the 
 class Entity:
     """What all sources last said about one entity, and what is still to be done about it."""
 
-    __slots__ = ("as_of_ms", "bars", "candle_at_ms", "dirty", "key", "learn_at_ms", "name", "payload", "rolls", "seen", "sent_at_ms",
-                 "slots", "version", "waits")
+    __slots__ = (
+        "as_of_ms",
+        "bars",
+        "candle_at_ms",
+        "dirty",
+        "key",
+        "learn_at_ms",
+        "name",
+        "payload",
+        "rolls",
+        "seen",
+        "sent_at_ms",
+        "slots",
+        "version",
+        "waits",
+    )
 
     def __init__(self, key: bytes) -> None:
         self.key = key

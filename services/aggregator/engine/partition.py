@@ -89,7 +89,12 @@ class Partition:
         mark = recovered.mark
         if mark is None:
             return
-        self.position, self.epoch, self.log_ms, self.next_epoch_ms = mark.position, mark.epoch, mark.log_ms, mark.next_epoch_ms
+        self.position, self.epoch, self.log_ms, self.next_epoch_ms = (
+            mark.position,
+            mark.epoch,
+            mark.log_ms,
+            mark.next_epoch_ms,
+        )
         self.log_crc = mark.log_crc
         self.rates.known = dict(mark.rates)
         self.entities = dict(recovered.entities)

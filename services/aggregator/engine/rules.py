@@ -19,7 +19,10 @@ STALE_FACTOR = 20
 CANDLES: dict[str, tuple[CandleRule, ...]] = {
     "market": (CandleRule("price", "quote"),),
     "exchange": (CandleRule("trade_price", "trade", "trade_size"), CandleRule("last", "quote")),
-    "derivatives": (CandleRule("contract_trade_price", "trade", "contract_trade_size"), CandleRule("mark_price", "quote")),
+    "derivatives": (
+        CandleRule("contract_trade_price", "trade", "contract_trade_size"),
+        CandleRule("mark_price", "quote"),
+    ),
     "dex": (CandleRule("dex_price", "quote"),),
 }
 
@@ -27,7 +30,9 @@ CANDLES: dict[str, tuple[CandleRule, ...]] = {
 class Rules:
     """The metrics of one category: what is allowed, what is money, when it is stale, which make bars."""
 
-    def __init__(self, category: str, catalogue: Mapping[str, Spec], limits: Limits, quotes: Iterable[str] = (TARGET,)) -> None:
+    def __init__(
+        self, category: str, catalogue: Mapping[str, Spec], limits: Limits, quotes: Iterable[str] = (TARGET,)
+    ) -> None:
         self.category = category
         self.limits = limits
         self.specs = {name: spec for name, spec in catalogue.items() if spec.category == category}

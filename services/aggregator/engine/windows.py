@@ -107,7 +107,9 @@ def fuse(bar: Bar) -> Ohlc:
     start, end = median(v.open for v in voices), median(v.close for v in voices)
     high = max(median(v.high for v in voices), start, end)
     low = min(median(v.low for v in voices), start, end)
-    return Ohlc(start, high, low, end, sum(v.volume for v in voices), sum(v.trades for v in voices), len(voices), bar.version)
+    return Ohlc(
+        start, high, low, end, sum(v.volume for v in voices), sum(v.trades for v in voices), len(voices), bar.version
+    )
 
 
 def find(entity: Entity, start_ms: int) -> Bar | None:
@@ -126,7 +128,11 @@ def roll(entity: Entity, interval: str, start_ms: int) -> Ohlc | None:
         if name == interval and entity.rolls is not None:
             held: Roll = entity.rolls[number]
             if held.start_ms == start_ms:
-                parts.append(Ohlc(held.open, held.high, held.low, held.close, held.volume, held.trades, held.sources, held.version))
+                parts.append(
+                    Ohlc(
+                        held.open, held.high, held.low, held.close, held.volume, held.trades, held.sources, held.version
+                    )
+                )
     parts += [fuse(bar) for bar in entity.bars or () if start_ms <= bar.start_ms < start_ms + width]
     if not parts:
         return None
@@ -166,4 +172,6 @@ def _merge(entity: Entity, start_ms: int, part: Ohlc) -> None:
 
 
 def _first(start_ms: int, part: Ohlc) -> Roll:
-    return Roll(start_ms, part.open, part.high, part.low, part.close, part.volume, part.trades, part.sources, part.version)
+    return Roll(
+        start_ms, part.open, part.high, part.low, part.close, part.volume, part.trades, part.sources, part.version
+    )

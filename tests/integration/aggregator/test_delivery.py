@@ -14,7 +14,9 @@ pytestmark = [pytest.mark.timeout(120), pytest.mark.topics(*TOPICS)]
 
 
 @pytest.mark.parametrize("driver", ["batch", "stock"])
-async def test_every_entity_ends_as_a_plain_fold_of_the_log_says(common: CommonSettings, tmp_path: Path, driver: str) -> None:
+async def test_every_entity_ends_as_a_plain_fold_of_the_log_says(
+    common: CommonSettings, tmp_path: Path, driver: str
+) -> None:
     await feed(common, events(4000, 100))
     async with workers(common, tmp_path, PARALLAX_DRIVER=driver) as (worker,):
         await settled(common)

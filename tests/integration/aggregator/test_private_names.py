@@ -30,7 +30,9 @@ def test_the_release_is_the_one_that_the_table_was_written_for() -> None:
 def test_a_private_name_is_there_with_its_parameters(row: private.Name) -> None:
     cls = owner(row)
     if row.parameters is None:
-        spelled = "\n".join(inspect.getsource(base) for base in cls.__mro__ if base.__module__.startswith(("faust", "aiokafka", "mode")))
+        spelled = "\n".join(
+            inspect.getsource(base) for base in cls.__mro__ if base.__module__.startswith(("faust", "aiokafka", "mode"))
+        )
         assert hasattr(cls, row.name) or f"self.{row.name} = " in spelled or f"self.{row.name}: " in spelled
         return
     found = getattr(cls, row.name)
@@ -38,8 +40,15 @@ def test_a_private_name_is_there_with_its_parameters(row: private.Name) -> None:
 
 
 def test_what_we_override_is_what_faust_has() -> None:
-    for ours, theirs in ((batch.Consumer, batch.Consumer.__mro__[1]), (batch.ConsumerThread, batch.ConsumerThread.__mro__[1])):
-        own = {name for name, value in vars(ours).items() if inspect.isfunction(value) and name.startswith("_") and not name.startswith("__")}
+    for ours, theirs in (
+        (batch.Consumer, batch.Consumer.__mro__[1]),
+        (batch.ConsumerThread, batch.ConsumerThread.__mro__[1]),
+    ):
+        own = {
+            name
+            for name, value in vars(ours).items()
+            if inspect.isfunction(value) and name.startswith("_") and not name.startswith("__")
+        }
         listed = {row.name for row in private.NAMES}
         assert {name for name in own if hasattr(theirs, name)} <= listed
 
@@ -50,9 +59,16 @@ def test_no_private_name_of_faust_is_used_that_the_table_does_not_list() -> None
     for path in FOLDER.glob("*.py"):
         tree = ast.parse(path.read_text())
         own = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
-        own |= {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store)}
+        own |= {
+            node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store)
+        }
         for node in ast.walk(tree):
-            if isinstance(node, ast.Attribute) and node.attr.startswith("_") and not node.attr.startswith("__") and node.attr not in own:
+            if (
+                isinstance(node, ast.Attribute)
+                and node.attr.startswith("_")
+                and not node.attr.startswith("__")
+                and node.attr not in own
+            ):
                 used.add(node.attr)
     assert used - listed == set()
 

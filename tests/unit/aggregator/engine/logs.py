@@ -33,7 +33,13 @@ def rules(category: str = "market", **limits: Any) -> Rules:
 def raw(entity: str = "asset:coin", provider: str = "aqua", at_ms: int = 0, **fields: Any) -> Raw:
     """A raw event, `at_ms` after T0; `metrics` or one `price`."""
     said = {"price": fields.pop("price", 100.0)} if "metrics" not in fields else fields.pop("metrics")
-    defaults = {"id": f"{provider}-{entity}-{at_ms}", "category": "market", "endpoint": "tick", "origin": "live", "quote": "usd"}
+    defaults = {
+        "id": f"{provider}-{entity}-{at_ms}",
+        "category": "market",
+        "endpoint": "tick",
+        "origin": "live",
+        "quote": "usd",
+    }
     return Raw(provider=provider, entity=entity, received_ms=T0 + at_ms, metrics=said, **{**defaults, **fields})
 
 

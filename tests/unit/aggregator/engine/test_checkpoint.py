@@ -128,7 +128,9 @@ def test_an_old_owner_that_writes_late_changes_nothing() -> None:
     records = busy(120)
     old, new = folded(records[:40]), folded(records[:100])
     late, current = cut(old), cut(new)
-    assert {key: recovered(current + late).entity(key).version for key in new.entities} == {key: recovered(current).entity(key).version for key in new.entities}
+    assert {key: recovered(current + late).entity(key).version for key in new.entities} == {
+        key: recovered(current).entity(key).version for key in new.entities
+    }
     assert recovered(current + late).position == recovered(current).position
 
 
@@ -136,11 +138,15 @@ def test_entities_at_rest_are_kept_as_their_bytes_and_come_back_as_they_were(mon
     monkeypatch.setattr("services.aggregator.engine.partition.HOT_KEPT", 0)
     records = busy(150)
     partition = folded(records)
-    before = {key: (partition.entity(key).version, dict(partition.entity(key).slots)) for key in list(partition.entities)}
+    before = {
+        key: (partition.entity(key).version, dict(partition.entity(key).slots)) for key in list(partition.entities)
+    }
     cut(partition)
     assert {type(held) for held in partition.entities.values()} == {bytes}
     after = {key: partition.entity(key) for key in list(partition.entities)}
-    assert {key: entity.version for key, entity in after.items()} == {key: version for key, (version, _) in before.items()}
+    assert {key: entity.version for key, entity in after.items()} == {
+        key: version for key, (version, _) in before.items()
+    }
     assert {key: {n: (s[0], s[2], s[3]) for n, s in entity.slots.items()} for key, entity in after.items()} == {
         key: {n: (s[0], s[2], s[3]) for n, s in slots.items()} for key, (_, slots) in before.items()
     }

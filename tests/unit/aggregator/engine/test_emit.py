@@ -33,7 +33,11 @@ def test_while_the_log_is_ahead_a_key_waits_a_second_for_more() -> None:
 def test_no_more_than_the_limit_is_taken_and_the_rest_comes_next_in_order() -> None:
     partition = Partition(rules(), 0)
     fold(partition, log(*[raw(f"asset:c{n}", at_ms=n) for n in range(5)]), 0)
-    assert [[key for key, _ in partition.take(0, 2)] for _ in range(3)] == [[b"asset:c0", b"asset:c1"], [b"asset:c2", b"asset:c3"], [b"asset:c4"]]
+    assert [[key for key, _ in partition.take(0, 2)] for _ in range(3)] == [
+        [b"asset:c0", b"asset:c1"],
+        [b"asset:c2", b"asset:c3"],
+        [b"asset:c4"],
+    ]
 
 
 def test_when_sources_learn_dirty_keys_keep_the_answer_from_before() -> None:

@@ -13,7 +13,10 @@ from tests.unit.aggregator.engine.logs import T0, Record, folded, log, raw, sent
 
 
 def said(partition, entity="asset:coin", metric="price"):
-    return {one["provider"]: (one["value"], one["age_ms"], one.get("why")) for one in sent(partition)[entity]["metrics"][metric]["by"]}
+    return {
+        one["provider"]: (one["value"], one["age_ms"], one.get("why"))
+        for one in sent(partition)[entity]["metrics"][metric]["by"]
+    }
 
 
 def test_each_provider_is_held_with_its_newest_statement_by_event_time() -> None:
@@ -22,7 +25,10 @@ def test_each_provider_is_held_with_its_newest_statement_by_event_time() -> None
         raw(provider="aqua", price=99.0, at_ms=1200, event_ms=T0 + 800),
     ))  # fmt: skip
     record = sent(partition)["asset:coin"]
-    assert {one["provider"]: (one["value"], one["age_ms"]) for one in record["metrics"]["price"]["by"]} == {"aqua": (100.0, 200), "brick": (101.0, 0)}
+    assert {one["provider"]: (one["value"], one["age_ms"]) for one in record["metrics"]["price"]["by"]} == {
+        "aqua": (100.0, 200),
+        "brick": (101.0, 0),
+    }
     assert (record["version"], record["as_of_ms"], record["origin"], record["quote"]) == (1, T0 + 1100, "live", "usd")
 
 
@@ -45,7 +51,9 @@ def test_a_record_at_or_below_the_position_is_skipped() -> None:
 
 
 def test_an_event_time_from_the_future_is_clamped_to_the_receive_time_plus_skew() -> None:
-    partition = folded(log(raw(provider="aqua", price=1.0, event_ms=T0 + 3_600_000), raw(provider="aqua", price=2.0, at_ms=10_001)))
+    partition = folded(
+        log(raw(provider="aqua", price=1.0, event_ms=T0 + 3_600_000), raw(provider="aqua", price=2.0, at_ms=10_001))
+    )
     assert said(partition) == {"aqua": (2.0, 0, None)}
 
 
@@ -71,8 +79,13 @@ def test_the_version_is_the_epoch_and_the_offset_of_the_newest_record_folded() -
 
 
 def test_the_origin_is_that_of_the_least_real_source() -> None:
-    partition = folded(log(raw(provider="aqua"), raw(provider="brick", origin="replay"), raw("asset:other", origin="sandbox")))
-    assert {entity: record["origin"] for entity, record in sent(partition).items()} == {"asset:coin": "replay", "asset:other": "sandbox"}
+    partition = folded(
+        log(raw(provider="aqua"), raw(provider="brick", origin="replay"), raw("asset:other", origin="sandbox"))
+    )
+    assert {entity: record["origin"] for entity, record in sent(partition).items()} == {
+        "asset:coin": "replay",
+        "asset:other": "sandbox",
+    }
 
 
 ASIDE = {

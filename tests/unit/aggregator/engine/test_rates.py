@@ -14,7 +14,9 @@ def rate(asset: str, usd: float, at_ms: int):
 
 
 def by(partition, entity="asset:coin"):
-    return [(one["provider"], one["value"], one.get("why")) for one in sent(partition)[entity]["metrics"]["price"]["by"]]
+    return [
+        (one["provider"], one["value"], one.get("why")) for one in sent(partition)[entity]["metrics"]["price"]["by"]
+    ]
 
 
 def test_money_is_converted_with_the_rate_known_when_it_was_folded() -> None:
@@ -31,7 +33,9 @@ def test_without_a_rate_a_statement_is_shown_and_not_used() -> None:
 
 
 def test_an_older_rate_does_not_replace_a_newer_one() -> None:
-    partition = folded(log(rate("tether", 0.9, 100), rate("tether", 0.1, 50), raw(quote="tether", price=10.0, at_ms=101)))
+    partition = folded(
+        log(rate("tether", 0.9, 100), rate("tether", 0.1, 50), raw(quote="tether", price=10.0, at_ms=101))
+    )
     assert by(partition) == [("aqua", 9.0, None)]
 
 
@@ -48,7 +52,9 @@ def test_a_provider_that_speaks_in_two_quotes_is_heard_in_the_one_that_needs_les
 
 
 def test_a_pair_stays_in_its_own_quote() -> None:
-    partition = folded(log(raw("pair:bitcoin/tether", category="exchange", metrics={"bid": 9.0}, quote="tether")), "exchange")
+    partition = folded(
+        log(raw("pair:bitcoin/tether", category="exchange", metrics={"bid": 9.0}, quote="tether")), "exchange"
+    )
     record = sent(partition)["pair:bitcoin/tether"]
     assert (record["quote"], record["metrics"]["bid"]["value"]) == ("tether", 9.0)
 

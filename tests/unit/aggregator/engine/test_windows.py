@@ -34,21 +34,39 @@ def bars(partition: Partition, records, start: int = 0):
 
 
 def shape(bar):
-    return (bar["open"], bar["high"], bar["low"], bar["close"], bar.get("volume", 0.0), bar.get("trades", 0), bar.get("sources", 0), bar.get("closed", False))
+    return (
+        bar["open"],
+        bar["high"],
+        bar["low"],
+        bar["close"],
+        bar.get("volume", 0.0),
+        bar.get("trades", 0),
+        bar.get("sources", 0),
+        bar.get("closed", False),
+    )
 
 
 def test_a_minute_of_trades_is_their_first_highest_lowest_last_and_volume() -> None:
-    found = bars(Partition(rules("exchange"), 0), [trade(1000, 10.0), trade(2000, 12.0, 2.0), trade(3000, 9.0, 0.5), trade(4000, 11.0)])
+    found = bars(
+        Partition(rules("exchange"), 0),
+        [trade(1000, 10.0), trade(2000, 12.0, 2.0), trade(3000, 9.0, 0.5), trade(4000, 11.0)],
+    )
     assert {name: shape(bar) for name, bar in found.items()} == {"1m|T0": (10.0, 12.0, 9.0, 11.0, 4.5, 4, 1, False)}
 
 
 def test_open_and_close_go_by_event_time_not_by_arrival() -> None:
-    found = bars(Partition(rules("exchange"), 0), [trade(3000, 11.0), trade(3500, 10.0, event_ms=500), trade(3600, 12.0, event_ms=2000)])
+    found = bars(
+        Partition(rules("exchange"), 0),
+        [trade(3000, 11.0), trade(3500, 10.0, event_ms=500), trade(3600, 12.0, event_ms=2000)],
+    )
     assert shape(found["1m|T0"]) == (10.0, 12.0, 10.0, 11.0, 3.0, 3, 1, False)
 
 
 def test_sources_are_fused_by_median_and_their_volumes_summed() -> None:
-    found = bars(Partition(rules("exchange"), 0), [trade(10, 10.0, 1.0, "aqua"), trade(20, 11.0, 2.0, "brick"), trade(30, 99.0, 3.0, "cedar")])
+    found = bars(
+        Partition(rules("exchange"), 0),
+        [trade(10, 10.0, 1.0, "aqua"), trade(20, 11.0, 2.0, "brick"), trade(30, 99.0, 3.0, "cedar")],
+    )
     assert shape(found["1m|T0"]) == (11.0, 11.0, 11.0, 11.0, 6.0, 3, 3, False)
 
 
@@ -71,7 +89,11 @@ def test_a_late_trade_changes_a_closed_minute_and_a_too_late_one_goes_to_late() 
     bars(partition, [trade(1000, 10.0), trade(MINUTE + 2000, 11.0)])
     late = bars(partition, [trade(MINUTE + 3000, 8.0, 2.0, event_ms=5000)], 2)["1m|T0"]
     assert (shape(late), late["version"]) == ((10.0, 10.0, 8.0, 8.0, 3.0, 2, 1, True), 2)
-    bars(partition, [trade(2 * MINUTE + 1000, 11.0), trade(3 * MINUTE + 1000, 11.0), trade(3 * MINUTE + 1500, 7.0, event_ms=6000)], 3)
+    bars(
+        partition,
+        [trade(2 * MINUTE + 1000, 11.0), trade(3 * MINUTE + 1000, 11.0), trade(3 * MINUTE + 1500, 7.0, event_ms=6000)],
+        3,
+    )
     assert [(aside.reason, aside.offset) for aside in partition.asides] == [(Reason.LATE, 5)]
 
 
@@ -79,7 +101,11 @@ def test_minutes_roll_up_into_longer_bars_that_close_at_their_own_end() -> None:
     partition = Partition(rules("exchange"), 0)
     start = (T0 + 5 * MINUTE) // (5 * MINUTE) * 5 * MINUTE - T0
     prices = [10.0, 14.0, 8.0, 12.0, 11.0, 13.0]
-    found = bars(partition, [trade(start + minute * MINUTE + 100, price) for minute, price in enumerate(prices)] + [trade(start + 5 * MINUTE + 2000, 13.0)])
+    found = bars(
+        partition,
+        [trade(start + minute * MINUTE + 100, price) for minute, price in enumerate(prices)]
+        + [trade(start + 5 * MINUTE + 2000, 13.0)],
+    )
     name = f"5m|{T0 + start}"
     assert shape(found[name]) == (10.0, 14.0, 8.0, 11.0, 5.0, 5, 1, True)
 
@@ -87,4 +113,13 @@ def test_minutes_roll_up_into_longer_bars_that_close_at_their_own_end() -> None:
 def test_prices_make_bars_where_there_is_no_trade_and_trades_replace_them() -> None:
     quote = raw(PAIR, "brick", 5, category="exchange", metrics={"last": 50.0})
     assert shape(bars(Partition(rules("exchange"), 0), [quote])["1m|T0"]) == (50.0, 50.0, 50.0, 50.0, 0.0, 0, 1, False)
-    assert shape(bars(Partition(rules("exchange"), 0), [quote, trade(10, 10.0)])["1m|T0"]) == (10.0, 10.0, 10.0, 10.0, 1.0, 1, 1, False)
+    assert shape(bars(Partition(rules("exchange"), 0), [quote, trade(10, 10.0)])["1m|T0"]) == (
+        10.0,
+        10.0,
+        10.0,
+        10.0,
+        1.0,
+        1,
+        1,
+        False,
+    )
