@@ -54,15 +54,26 @@ def test_optional_rows_may_be_missing() -> None:
 
 def test_columns_become_rows() -> None:
     payload = {"t": [1, 2], "c": [10, 20]}
-    assert rows(payload, rows=Zip(zip={"time": "t", "close": "c"})) == ([{"time": 1, "close": 10}, {"time": 2, "close": 20}], None)
-    assert rows({"t": [1], "c": [1, 2]}, rows=Zip(zip={"time": "t", "close": "c"}))[1] == "columns time, close: expected lists of one length, got [1, 2]"
+    assert rows(payload, rows=Zip(zip={"time": "t", "close": "c"})) == (
+        [{"time": 1, "close": 10}, {"time": 2, "close": 20}],
+        None,
+    )
+    assert (
+        rows({"t": [1], "c": [1, 2]}, rows=Zip(zip={"time": "t", "close": "c"}))[1]
+        == "columns time, close: expected lists of one length, got [1, 2]"
+    )
     assert rows({"t": 1, "c": [1]}, rows=Zip(zip={"time": "t", "close": "c"}))[1] == "t: expected a list, got int"
 
 
 def test_order_unique_and_limit() -> None:
     payload = [{"k": "a", "n": "2"}, {"k": "b", "n": 10}, {"k": "a", "n": 3.5}, {"k": "c"}]
     assert rows(payload, rows="$[*]", order=Order(by="n"))[0] == [payload[1], payload[2], payload[0], payload[3]]
-    assert rows(payload, rows="$[*]", order=Order(by="n", desc=False))[0] == [payload[0], payload[2], payload[1], payload[3]]
+    assert rows(payload, rows="$[*]", order=Order(by="n", desc=False))[0] == [
+        payload[0],
+        payload[2],
+        payload[1],
+        payload[3],
+    ]
     assert rows(payload, rows="$[*]", order=Order(by="n"), unique="k")[0] == [payload[1], payload[2], payload[3]]
     assert rows(payload, rows="$[*]", limit=2)[0] == payload[:2]
 

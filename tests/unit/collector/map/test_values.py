@@ -59,7 +59,17 @@ def test_empty_hex_is_no_value() -> None:
 
 @pytest.mark.parametrize(
     ("written", "flag"),
-    [("1", True), ("0", False), (1, True), (0, False), (True, True), (False, False), ("true", True), ("", None), (None, None)],
+    [
+        ("1", True),
+        ("0", False),
+        (1, True),
+        (0, False),
+        (True, True),
+        (False, False),
+        ("true", True),
+        ("", None),
+        (None, None),
+    ],
 )
 def test_flags(written: Any, flag: bool | None) -> None:
     assert values.flag(written) is flag
@@ -88,7 +98,10 @@ def test_times(unit: str, written: Any, moment: int | None) -> None:
     assert values.time_reader(unit)(written) == moment
 
 
-@pytest.mark.parametrize(("unit", "written"), [("iso", "yesterday"), ("iso", 5), ("s", "soon"), ("rfc822", "x"), ("ms", []), ("date", "2026-13-01")])
+@pytest.mark.parametrize(
+    ("unit", "written"),
+    [("iso", "yesterday"), ("iso", 5), ("s", "soon"), ("rfc822", "x"), ("ms", []), ("date", "2026-13-01")],
+)
 def test_no_times(unit: str, written: Any) -> None:
     assert isinstance(values.time_reader(unit)(written), Bad)
 
