@@ -208,7 +208,7 @@ def prepare(settings: AggregatorSettings) -> None:
 
     logs.configure(settings, "aggregator")
     asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
-    Fuser.warm()
+    Fuser.warm(wait=True)
     gc.set_threshold(*COLLECT)
 
 
