@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 import time
 from collections.abc import Callable, Mapping
@@ -28,6 +29,8 @@ from services.collector.request import Call
 from services.collector.send import Failure, Reply, Sender
 from services.common.errors import DefinitionError
 from services.common.metrics import Metrics
+
+log = logging.getLogger(__name__)
 
 SKIPPED: Final = "SKIPPED"
 FINAL: Final = frozenset({"AUTH", "FORBIDDEN_REGION"})
@@ -55,7 +58,7 @@ class Question(Struct, frozen=True, kw_only=True):
 
 
 class Result(Struct, frozen=True, kw_only=True):
-    """What became of a question; `fresh_headers` are those of the answer, for the timetable."""
+    """What became of a question; the headers say how long the answer holds."""
 
     outcome: str
     detail: str | None = None
@@ -182,14 +185,21 @@ class Poller:
         if isinstance(reply, Failure):
             outcome = Outcome(reply.outcome, reply.detail)
         else:
-            outcome, mapped = line.reader.read(
-                reply.status, reply.headers, reply.body, call.values, reply.received_ms, self._upstream.origin
-            )
+            outcome, mapped = self._read(line, call, reply)
         told_s = await self._learn(line, reply, outcome)
         self._say(question, call, reply, outcome, mapped, number)
         if isinstance(reply, Reply) and not outcome.ok and outcome.name != "EMPTY":
             reply = _spoiled(reply, outcome)
         return reply, outcome, told_s
+
+    def _read(self, line: Line, call: Call, reply: Reply) -> tuple[Outcome, Mapped | None]:
+        try:
+            return line.reader.read(
+                reply.status, reply.headers, reply.body, call.values, reply.received_ms, self._upstream.origin
+            )
+        except Exception as error:  # a mapping that fails on one body must not stop the polling of all others
+            log.exception("answer could not be mapped", extra={"provider": line.provider.id, "endpoint": line.name})
+            return Outcome("MALFORMED", f"the mapping failed: {type(error).__name__}: {error}"), None
 
     async def _learn(self, line: Line, reply: Reply | Failure, outcome: Outcome) -> float | None:
         """Tell breaker and budgets what happened; the wait that the provider asked for, in seconds."""

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 
+from sandbox import broker
 from schemas import topics
 from services.collector.outbox import Outbox, Record, outbox
-from services.common import kafka
+from services.common import kafka, provision
 from services.common.errors import MachineError
 from services.common.lifecycle import Deadline
 from services.common.settings import CommonSettings
+from tests.fixtures.until import until
 
 pytestmark = pytest.mark.topics("raw.market", "dlq")
 
@@ -120,3 +123,41 @@ async def test_tens_of_thousands_of_records_go_through(common: CommonSettings, r
                 await asyncio.sleep(0)
         assert await box.drain(Deadline.after_s(30)) == 0
         assert box.sent_records == 30_000
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+async def test_a_broker_that_is_killed_and_comes_back_gets_everything_in_order() -> None:
+    with broker.embedded() as server:
+        common = CommonSettings(kafka=server.bootstrap, topic_prefix="again.")
+        await provision.apply(common, [TOPIC, "dlq"])
+        async with running(common) as box:
+            for number in range(3_000):
+                if number == 1_000:
+                    await until(lambda: box.sent_records > 0, 20)
+                    os.kill(server.pid or 0, signal.SIGKILL)
+                    await asyncio.to_thread(server.stop)
+                if number == 2_000:
+                    await asyncio.to_thread(server.start)
+                box.put(TOPIC, record(number, f"asset:{number % 7}"))
+                await asyncio.sleep(0)
+            assert await box.drain(Deadline.after_s(60)) == 0
+        found = await everything(common)
+    by_key: dict[bytes, list[int]] = {}
+    for one in found:
+        by_key.setdefault(one.key, []).append(int(one.value))
+    assert {number for numbers in by_key.values() for number in numbers} == set(range(3_000))
+    assert all(list(dict.fromkeys(numbers)) == sorted(set(numbers)) for numbers in by_key.values()), (
+        "in order, repeats behind"
+    )
+
+
+async def test_a_producer_that_is_dead_for_ever_is_replaced(common: CommonSettings) -> None:
+    async with running(common) as box:
+        box.put(TOPIC, record(1))
+        assert await box.drain(Deadline.after_s(20)) == 0
+        await box._producer.stop()  # what a fenced or broken producer is: every send fails from now on
+        for number in (2, 3):
+            box.put(TOPIC, record(number))
+        await until(lambda: box.waiting_records == 0, 40)
+    assert [int(one.value) for one in await everything(common)] == [1, 2, 3]

@@ -15,6 +15,7 @@ import pytest
 
 from schemas.events import Archived, Attempt, Raw
 from services.collector.plan import jitter_ms
+from services.collector.reading import Answer, Reader
 from services.common.settings import CommonSettings
 from tests.fixtures import loopback, venue
 from tests.fixtures.collecting import collecting, followed, headers, settings
@@ -296,3 +297,26 @@ async def test_a_budget_in_redis_outlives_the_process(common: CommonSettings, tm
             [first, *_] = await until(lambda: _skips(seen, "reserve"), 20)
     assert len(server.asked) == 1
     assert first.quota_used == 1.0
+
+
+async def test_a_mapping_that_fails_costs_its_body_and_nothing_else(
+    common: CommonSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = Reader.read
+
+    def fragile(self: Reader, status: int, head: Any, body: bytes, *more: Any) -> Answer:
+        if b"777" in body:
+            raise TypeError("unexpected")
+        return read(self, status, head, body, *more)
+
+    async def twice(asked: Asked, writer: asyncio.StreamWriter) -> None:
+        writer.write(response(200, venue.rows(("BTC-USDT", 777 if len(server.asked) == 1 else 60000))))
+
+    monkeypatch.setattr(Reader, "read", fragile)
+    async with loopback.http(twice) as server, followed(common) as seen:
+        async with collecting(settings(common, venue.definition(tmp_path, server.url), retries=0)):
+            await until(seen.raw, 20)
+            [dead, *_] = await until(seen.dead, 10)
+    said = headers(dead)
+    assert (said["reason"], said["detail"]) == ("MALFORMED", "the mapping failed: TypeError: unexpected")
+    assert dead.value == venue.rows(("BTC-USDT", 777))
