@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -50,7 +51,6 @@ def environment(common: CommonSettings, monkeypatch: pytest.MonkeyPatch) -> Iter
 def test_what_the_replay_says_is_what_the_topics_hold(
     environment: CommonSettings, recordings: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    import asyncio
 
     code = replay.main([str(recordings), *(word for name in PROVIDERS for word in ("--provider", name))])
     assert code == 0

@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - a case is a line
 """Bodies and frames: what every format becomes, and what bad input costs: a named error, never a crash, never the memory."""
 
 from __future__ import annotations

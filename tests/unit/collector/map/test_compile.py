@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - a case is a line
 """Whole mappings: bad rows stay alone, unknown things are counted, drift is evidence, ids are the same for the same statement."""
 
 from __future__ import annotations

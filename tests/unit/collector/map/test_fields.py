@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - a case is a line
 """Fields: path, type, arithmetic, unit, in the promised order; what lies outside the plausible range is refused."""
 
 from __future__ import annotations
