@@ -290,7 +290,7 @@ async def test_a_provider_over_tls_and_http2_is_polled_like_any_other(common: Co
 async def test_a_budget_in_redis_outlives_the_process(common: CommonSettings, tmp_path: Path, valkey: str) -> None:
     limits = [{"n": 1, "window": "day", "source": "made up", "verified": "2026-11-22"}]
     async with loopback.http(always(200, venue.rows(("BTC-USDT", 60000)))) as server, followed(common) as seen:
-        home = venue.definition(tmp_path, server.url, limits=limits, endpoints={SOON: venue.ticker()})
+        home = venue.definition(tmp_path, server.url, limits=limits, endpoints={SOON: venue.ticker(every_s=200_000)})
         async with collecting(settings(common, home, redis=valkey)):
             await until(seen.raw, 20)
         async with collecting(settings(common, home, redis=valkey)):
