@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+from functools import cache
 from pathlib import Path
 from types import GenericAlias
 from typing import Any, Literal, NamedTuple
@@ -115,8 +116,14 @@ def _plain(loader: Any, node: Any, place: Place, lines: dict[Place, int]) -> Any
 def shape_faults(document: Document, shape: type) -> list[Fault]:
     """Every deviation of a document from a struct, not only the first."""
     faults: list[Fault] = []
-    _check(document, document.value, inspect.type_info(shape), (), faults)
+    _check(document, document.value, _described(shape), (), faults)
     return faults
+
+
+@cache
+def _described(shape: type) -> inspect.Type:
+    """What msgspec knows of a shape; working it out costs more than checking a document."""
+    return inspect.type_info(shape)
 
 
 def _check(document: Document, value: Any, kind: Any, place: Place, faults: list[Fault]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -40,10 +39,10 @@ async def read(settings: CommonSettings, topic: str) -> list[tuple[bytes, Raw, i
 
 
 @pytest.fixture
-def environment(common: CommonSettings, monkeypatch: pytest.MonkeyPatch) -> Iterator[CommonSettings]:
+def environment(common: CommonSettings, monkeypatch: pytest.MonkeyPatch) -> CommonSettings:
     monkeypatch.setenv("PARALLAX_KAFKA", common.kafka)
     monkeypatch.setenv("PARALLAX_TOPIC_PREFIX", common.topic_prefix)
-    yield common
+    return common
 
 
 @pytest.mark.topics("raw.*")
