@@ -10,7 +10,7 @@ from services.gateway.problems import KINDS
 from services.gateway.view import shapes
 
 SHAPES = (
-    shapes.AssetRecord, shapes.NewsRecord, shapes.EntityRecord, shapes.SourcesRecord, shapes.CandleRecord,
+    shapes.AssetRecord, shapes.NewsRecord, shapes.EntityRecord, shapes.SourcesRecord, shapes.BarsRecord,
     shapes.ProviderRecord, shapes.AlertRecord, shapes.ServiceRecord, shapes.SignalRecord, shapes.Meta,
 )  # fmt: skip
 REF = "#/components/schemas/{name}"
@@ -38,19 +38,24 @@ def schemas() -> dict[str, Any]:
     return {**components, "Problem": PROBLEM_SCHEMA}
 
 
-def one(shape: type) -> dict[int | str, dict[str, Any]]:
-    """Answers of a route that gives one record."""
-    return _answers({"$ref": REF.format(name=shape.__name__)})
+def one(*shapes_: type) -> dict[int | str, dict[str, Any]]:
+    """Answers of a route that gives one record, of one of these shapes."""
+    return _answers(_any_of(shapes_))
 
 
-def many(shape: type) -> dict[int | str, dict[str, Any]]:
-    """Answers of a route that gives a list."""
-    return _answers({"type": "array", "items": {"$ref": REF.format(name=shape.__name__)}})
+def many(*shapes_: type) -> dict[int | str, dict[str, Any]]:
+    """Answers of a route that gives a list of records, each of one of these shapes."""
+    return _answers({"type": "array", "items": _any_of(shapes_)})
 
 
 def free(description: str) -> dict[int | str, dict[str, Any]]:
     """Answers of a route whose data is an object or array described in words."""
     return _answers({"description": description}, meta=False)
+
+
+def _any_of(shapes_: tuple[type, ...]) -> dict[str, Any]:
+    found = [{"$ref": REF.format(name=shape.__name__)} for shape in shapes_]
+    return found[0] if len(found) == 1 else {"anyOf": found}
 
 
 def _answers(data: dict[str, Any], *, meta: bool = True) -> dict[int | str, dict[str, Any]]:

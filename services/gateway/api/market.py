@@ -14,7 +14,7 @@ from services.gateway.view.candles import ROWS_MAX
 from services.gateway.view.feed import Entry
 from services.gateway.view.numbers import LAST_MS
 from services.gateway.view.pages import CandlesPage, ListPage, ListQuery, RecordPage, invalid, read_cursor, resolve
-from services.gateway.view.shapes import AssetRecord, CandleRecord, SourcesRecord
+from services.gateway.view.shapes import AssetRecord, BarsRecord, SourcesRecord
 from services.gateway.view.view import View
 
 router = APIRouter(tags=["market"])
@@ -65,7 +65,7 @@ async def market(
     return resolved(request, ListPage(gateway.view.fused["market"], query))
 
 
-@router.get("/market/ohlc", summary="Fused bars", responses=many(CandleRecord), response_class=Ready)
+@router.get("/market/ohlc", summary="Fused bars", responses=one(BarsRecord), response_class=Ready)
 async def ohlc(
     request: Request,
     symbol: Annotated[str | None, Query(max_length=128, description="Symbol or id of an asset.")] = None,

@@ -13,7 +13,7 @@ from services.gateway.limits import LIMIT
 from services.gateway.problems import Problem
 from services.gateway.view.feed import Body, Feed
 from services.gateway.view.pages import ListPage, ListQuery, RecordPage, feed_list, no_data, plain, read_cursor
-from services.gateway.view.shapes import EntityRecord, NewsRecord, SignalRecord, SourcesRecord
+from services.gateway.view.shapes import AssetRecord, EntityRecord, NewsRecord, SignalRecord, SourcesRecord
 
 router = APIRouter(tags=["records"])
 
@@ -29,7 +29,10 @@ SHORTCUTS = {"/whales": "whale", "/sentiment": "social", "/onchain": "onchain", 
 
 
 @router.get(
-    "/records/{category}", summary="Fused records of a category", responses=many(EntityRecord), response_class=Ready
+    "/records/{category}",
+    summary="Fused records of a category",
+    responses=many(EntityRecord, AssetRecord, NewsRecord),
+    response_class=Ready,
 )
 async def records(
     request: Request,
@@ -57,7 +60,10 @@ async def record_sources(request: Request, category: Category, entity: Entity) -
 
 
 @router.get(
-    "/records/{category}/{entity:path}", summary="One fused record", responses=one(EntityRecord), response_class=Ready
+    "/records/{category}/{entity:path}",
+    summary="One fused record",
+    responses=one(EntityRecord, AssetRecord),
+    response_class=Ready,
 )
 async def record(
     request: Request,
@@ -139,9 +145,13 @@ def _shortcut(path: str, category: str) -> None:
         return _listed(request, category, "", limit, cursor)
 
     summary = f"Fused records of category {category}"
-    router.get(path, summary=summary, responses=many(EntityRecord), response_class=Ready, name=f"shortcut {path}")(
-        route
-    )
+    router.get(
+        path,
+        summary=summary,
+        responses=many(EntityRecord, AssetRecord, NewsRecord),
+        response_class=Ready,
+        name=f"shortcut {path}",
+    )(route)
 
 
 for _path, _category in SHORTCUTS.items():

@@ -21,7 +21,7 @@ from services.gateway.view.feed import Body, Entry, Feed, Rendered
 from services.gateway.view.fused import FusedKind, encode
 from services.gateway.view.index import Ambiguous, Unknown
 from services.gateway.view.numbers import LAST_MS, http_date, instant
-from services.gateway.view.shapes import Meta
+from services.gateway.view.shapes import BarsRecord, Meta
 from services.gateway.view.view import View
 
 Page = Callable[[int], Body]
@@ -212,13 +212,13 @@ class CandlesPage:
         if self._shape == "columns":
             names = ("start", "open", "high", "low", "close", "volume", "trades", "sources", "closed")
             bars = {name: [getattr(row, name) for row in rows] for name in names}
-        data = {
-            "entity": self._entity,
-            "interval": self._interval,
-            "interval_ms": INTERVALS_MS[self._interval],
-            "quote": series.quote,
-            "candles": bars,
-        }
+        data = BarsRecord(
+            entity=self._entity,
+            interval=self._interval,
+            interval_ms=INTERVALS_MS[self._interval],
+            quote=series.quote,
+            candles=bars,
+        )
         meta = Meta(
             as_of=rows[-1].start if rows else None,
             stale=False,

@@ -175,6 +175,16 @@ class CandleRecord(Struct, kw_only=True):
     ver: int
 
 
+class BarsRecord(Struct, kw_only=True):
+    """Bars of one entity, oldest first, as rows or as columns."""
+
+    entity: str
+    interval: str
+    interval_ms: int
+    quote: str
+    candles: list[CandleRecord] | dict[str, list[str | int | bool | None]]
+
+
 class ScoreRecord(Struct, kw_only=True):
     """Health of a provider as the health service sees it."""
 
