@@ -13,6 +13,7 @@ CLASSES = {
     "all services": "services.common.settings:CommonSettings",
     "collector": "services.collector.settings:CollectorSettings",
     "aggregator": "services.aggregator.settings:AggregatorSettings",
+    "signals": "services.aggregator.settings:SignalsSettings",
     "gateway": "services.gateway.settings:GatewaySettings",
     "health": "services.health.settings:HealthSettings",
 }

@@ -47,6 +47,7 @@ class Service(NamedTuple):
 # In start order; the stop goes backwards. One process polls all 13 categories: on one machine that spares a gigabyte.
 GATEWAY = Service("gateway", ("gateway",), port=variable("port"))
 AGGREGATOR = Service("aggregator", ("aggregator",))
+SIGNALS = Service("signals", ("signals",))
 SIMULATOR = Service("simulator", ("simulator",), port="--port", stop_s=3.0)
 COLLECTOR = Service("collector", ("collector", "--category", "all"), stop_s=15.0)
 HEALTH = Service("health", ("health",))
@@ -70,10 +71,10 @@ class Options(NamedTuple):
     def services(self) -> tuple[Service, ...]:
         """The services of this run, in start order."""
         if self.idle:
-            return GATEWAY, AGGREGATOR, HEALTH
+            return GATEWAY, AGGREGATOR, SIGNALS, HEALTH
         if self.live:
-            return GATEWAY, AGGREGATOR, COLLECTOR, HEALTH
-        return GATEWAY, AGGREGATOR, SIMULATOR, COLLECTOR, HEALTH
+            return GATEWAY, AGGREGATOR, SIGNALS, COLLECTOR, HEALTH
+        return GATEWAY, AGGREGATOR, SIGNALS, SIMULATOR, COLLECTOR, HEALTH
 
 
 def main(argv: list[str]) -> int:

@@ -216,6 +216,15 @@ class ProviderScore(Struct, frozen=True, kw_only=True, omit_defaults=True):
     reputation: dict[str, float] | None = None
 
 
+class Reputation(Struct, frozen=True, kw_only=True):
+    """What fusion learned about a provider. Topic `ops.providers`, key: `reputation/<provider>`; by the signals agent."""
+
+    provider: str
+    reputation: dict[str, float]
+    """windows, accuracy (P(inlier)), error_tol (standard error in tolerances), lag_ms, voice (1/m for one of m copies)."""
+    updated_ms: int
+
+
 class Alert(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """State of one alert. Topic `ops.alerts`, key: fingerprint."""
 

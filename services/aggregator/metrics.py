@@ -29,6 +29,10 @@ ROWS: tuple[Metric, ...] = (
     Metric("recovery_seconds", HISTOGRAM, help="Time to read a partition's state.", buckets=(0.05, 0.1, 0.3, 1, 3, 10, 30)),
     Metric("gaps_healed_total", COUNTER, help="Fetches that began after the next offset and were sought back."),
     Metric("writes_held_total", COUNTER, help="Times writing stopped until membership of the group was proved."),
+    Metric("signals_records_total", COUNTER, ("topic",), help="Records read by the signals agent."),
+    Metric("signals_bad_total", COUNTER, ("topic",), help="Records that the signals agent could not read."),
+    Metric("signals_sent_total", COUNTER, ("kind",), help="Signals published."),
+    Metric("moods_sent_total", COUNTER, ("category",), help="Statements about moods, published as raw events."),
     Metric("writes_failed_total", COUNTER, ("topic",), help="Writes that the broker refused and that are tried again."),
 )  # fmt: skip
 

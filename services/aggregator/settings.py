@@ -32,7 +32,7 @@ class AggregatorSettings(CommonSettings, frozen=True, kw_only=True):
     checkpoint_keys: Annotated[
         int,
         Meta(ge=1, description="A partition with this many changed entities is checkpointed at once, to bound memory."),
-    ] = 10_000
+    ] = 4000
     linger_ms: Annotated[
         int, Meta(ge=0, le=50, description="Longest wait between fetches under load, in ms, so that batches grow.")
     ] = 15
@@ -45,3 +45,11 @@ class AggregatorSettings(CommonSettings, frozen=True, kw_only=True):
     )
     expire_h: Annotated[int, Meta(ge=1, description="Hours of silence after which an entity is forgotten.")] = 168
     max_poll_records: Annotated[int, Meta(ge=1, description="Largest batch that one fetch hands to an agent.")] = 2000
+
+
+class SignalsSettings(CommonSettings, frozen=True, kw_only=True):
+    """What the signals agent needs to know."""
+
+    sentiment_model: Annotated[
+        str, Meta(description="Folder of a transformer (model.onnx, vocab.txt, config.json); empty: the lexicon.")
+    ] = ""
