@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from services.collector import proof
+from services.collector.coverage import coverage
 from services.collector.decode import DecodeError, decode_message
 from services.collector.map import identity
 from services.collector.map.mapped import Mapped
@@ -113,6 +114,12 @@ def _parser() -> argparse.ArgumentParser:
     one = verbs.add_parser("schema", help="JSON Schema of provider.yaml, for editors")
     one.set_defaults(run=run_schema)
 
+    one = verbs.add_parser("coverage", help="metrics, and who can state them of an asset")
+    one.add_argument("--asset", help="asset id, as bitcoin; none: of anything")
+    one.add_argument("--metric", help="only this metric, with the names of its providers")
+    one.add_argument("--json", action="store_true")
+    one.set_defaults(run=run_coverage)
+
     one = verbs.add_parser("match", help="provider and endpoint of a request URL")
     one.add_argument("url")
     one.add_argument("--request-body", type=Path)
@@ -190,6 +197,26 @@ def run_show(args: argparse.Namespace) -> int:
                 print(f"    {message}: {emit.category or one.home} {emit.entity.kind}: {', '.join(emit.fields)}")
             if rule.book is not None:
                 print(f"    {message}: order book ({rule.book.kind})")
+    return DONE
+
+
+def run_coverage(args: argparse.Namespace) -> int:
+    """How many sources each metric has."""
+    registry, tables = loading.load(), identity.load()
+    if args.asset is not None and args.asset not in tables.assets:
+        close = difflib.get_close_matches(args.asset, tables.assets, 3, 0.5)
+        raise WrongCall(f"no asset {args.asset!r}" + (f"; did you mean {', '.join(close)}?" if close else ""))
+    found = coverage(registry.providers.values(), tables, args.asset)
+    rows = [
+        {"metric": metric, "sources": len(providers), "providers": providers}
+        for metric, providers in found.items()
+        if args.metric in (None, metric)
+    ]
+    if args.json:
+        print(json.dumps(rows))
+    else:
+        table(rows, ("metric", "sources") if args.metric is None else ("metric", "sources", "providers"))
+    talk(f"{len(rows)} metrics")
     return DONE
 
 

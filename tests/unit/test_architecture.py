@@ -147,6 +147,7 @@ STAGES: dict[str, dict[str, tuple[str, str]]] = {
             "decode classify map",
             "reading an answer is these three in order, for polling, commands and tests alike",
         ),
+        "coverage": ("map", "who can name an asset is known to the mapping"),
         "proofs": ("map mutation proof terminal", "commands that judge definitions: lint, draft, mutate, schema"),
         "proof": ("decode map reading", "a payload is proved by reading it"),
         "request": ("send template", "makes what send takes"),

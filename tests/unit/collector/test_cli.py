@@ -139,6 +139,15 @@ def test_list_and_show_are_rows_for_people_and_for_programs(capsys: pytest.Captu
     assert run(capsys, "show", "kraken")[0] == 0
 
 
+def test_coverage_counts_who_can_name_the_asset(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run(capsys, "coverage", "--asset", "bitcoin", "--json")
+    rows = {row["metric"]: row["providers"] for row in json.loads(out)}
+    assert code == 0
+    assert {"binance", "coingecko", "kraken", "mempool_space"} <= set(rows["price"])
+    assert "alternative_me" not in rows.get("fear_greed_index", [])
+    assert run(capsys, "coverage", "--asset", "bitcoyn")[0] == 2
+
+
 def test_lint_and_mutate_say_nothing_bad_of_a_proven_provider(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(capsys, "lint", "coinlore")[:2] == (0, "")
     code, out, _ = run(capsys, "mutate", "coinlore", "--json")
