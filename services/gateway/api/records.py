@@ -8,7 +8,7 @@ from urllib.parse import quote
 from fastapi import APIRouter, Path, Query, Request
 
 from services.gateway.api.context import Gateway, Ready, gateway_of, once, resolved
-from services.gateway.api.documents import many, one
+from services.gateway.api.documents import free, many, one
 from services.gateway.limits import LIMIT
 from services.gateway.problems import Problem
 from services.gateway.view.feed import Body, Feed
@@ -129,7 +129,12 @@ async def signals(request: Request, kind: Literal["arbitrage", "anomalies"], lim
     return resolved(request, page)
 
 
-@router.get("/categories", summary="The kinds of question, with what is known of each", response_class=Ready)
+@router.get(
+    "/categories",
+    summary="The kinds of question, with what is known of each",
+    responses=free("per category: records held and their origins"),
+    response_class=Ready,
+)
 async def categories(request: Request) -> Ready:
     """Records held, newest receive time and origins per category."""
     gateway = gateway_of(request)

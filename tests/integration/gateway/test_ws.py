@@ -47,6 +47,7 @@ async def say(ws: ClientConnection, **command: Any) -> None:
 
 async def ended(ws: ClientConnection) -> tuple[int, str]:
     """Close code and reason; data that come before are read and dropped."""
+
     async def read_on() -> None:
         while True:
             await ws.recv()
