@@ -7,6 +7,7 @@ not settle. Its source is made of literals only (`repr` of keys and numbers), ne
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from schemas.events import Value
@@ -41,8 +42,14 @@ def inline(fields: Sequence[PlainNumber]) -> Inline:
     for field in fields:
         lines += _field(field)
     lines.append("    return left")
+    return _compiled("\n".join(lines))
+
+
+@lru_cache(maxsize=2048)
+def _compiled(source: str) -> Inline:
+    """Emits that say the same share their function; compiling costs a millisecond."""
     space: dict[str, Any] = {}
-    exec(compile("\n".join(lines), "<plain numbers of a mapping>", "exec"), space)  # noqa: S102 - literals only, see above
+    exec(compile(source, "<plain numbers of a mapping>", "exec"), space)  # noqa: S102 - literals only, see above
     settle: Inline = space["settle"]
     return settle
 
