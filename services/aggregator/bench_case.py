@@ -144,7 +144,7 @@ async def bare(settings: AggregatorSettings, count: int, clock: Clock) -> None:
 
 async def bare_engine(settings: AggregatorSettings, count: int, clock: Clock) -> None:
     """A bare loop with the same engine and the same writes of fused records, bars and checkpoints; no group, no commits."""
-    from services.aggregator.driver.host import BEHIND_RECORDS, CUT_TAKE, TAKE
+    from services.aggregator.driver.host import BEHIND_RECORDS, CANDLES_TAKE, CUT_TAKE, SWEEP_TAKE, TAKE
     from services.aggregator.driver.writer import OPTIONS, Writer
     from services.aggregator.engine import Partition
     from services.aggregator.engine.fold import fold
@@ -179,9 +179,9 @@ async def bare_engine(settings: AggregatorSettings, count: int, clock: Clock) ->
                     len(part.changed) >= settings.checkpoint_keys or now_s - cut_at[number] >= settings.checkpoint_s
                 ):
                     part.begin_cut()
-                part.candles.sweep(TAKE)
-                records_out = part.take(int(now_s * 1000), 2000)
-                bars = part.candles.take(2000)
+                part.candles.sweep(SWEEP_TAKE)
+                records_out = part.take(int(now_s * 1000), TAKE)
+                bars = part.candles.take(CANDLES_TAKE)
                 fused += len(records_out)
                 candles += len(bars)
                 state = part.take_cut(CUT_TAKE) if part.cut is not None else []

@@ -19,7 +19,7 @@ SERVICE = b"aggregator"
 RETRY_S = (0.1, 0.3, 1.0, 2.0)
 """Pauses between attempts; the last one repeats for as long as the broker refuses."""
 
-OPTIONS: dict[str, Any] = {"linger_ms": 0, "request_timeout_ms": 10_000, "max_batch_size": 256 * 1024}
+OPTIONS: dict[str, Any] = {"linger_ms": 0, "request_timeout_ms": 10_000, "max_batch_size": 768 * 1024}
 """A short timeout, so that a process that lost its partitions does not write minutes later."""
 
 log = logging.getLogger(__name__)

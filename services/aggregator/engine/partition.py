@@ -15,11 +15,8 @@ from services.aggregator.engine.rates import Rates
 from services.aggregator.engine.rules import TARGET, Rules
 from services.aggregator.fusion import Fuser
 
-HOT_KEPT = 4096
+HOT_KEPT = 2048
 """So many entities stay unpacked after a checkpoint; beyond, those at rest go back to their bytes, a fifth of the size."""
-
-SWEEP_STEP = 500
-"""Entities looked at per turn while forgetting and closing long bars, so that no turn takes more than a few milliseconds."""
 
 
 class Announcement(Struct, frozen=True):
