@@ -1,0 +1,32 @@
+"""Named hooks: exactly the reshaping that their definitions rely on, and nothing for a payload of another shape."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from services.collector.map.hooks import HOOKS
+
+ONE, TWO = "0" * 63 + "1", "f" * 64
+
+
+@pytest.mark.parametrize(
+    ("hook", "payload", "reshaped"),
+    [
+        (
+            "split_keys",
+            {"coins": {"coingecko:bitcoin": 1, "coingecko:tether": 2, "bsc:0xab:c": 3, "odd": 4}, "n": 5},
+            {"coins": {"coingecko": {"bitcoin": 1, "tether": 2}, "bsc": {"0xab:c": 3}, "odd": {"": 4}}, "n": 5},
+        ),
+        ("split_keys", {"coins": []}, {"coins": []}),
+        ("split_keys", ["coins"], ["coins"]),
+        ("abi_words", f"0x{ONE}{TWO}", [f"0x{ONE}", f"0x{TWO}"]),
+        ("abi_words", "0x", []),
+        ("abi_words", f"0x{ONE}1", f"0x{ONE}1"),
+        ("abi_words", ONE, ONE),
+        ("abi_words", None, None),
+    ],
+)
+def test_a_hook_reshapes_only_its_own_shape(hook: str, payload: Any, reshaped: Any) -> None:
+    assert HOOKS[hook](payload, {}) == reshaped
