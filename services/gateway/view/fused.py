@@ -11,7 +11,8 @@ from msgspec import Struct
 from schemas.events import Fused, FusedMetric, Origin, Source, Value
 from services.gateway.view.feed import BadRecord, Body, Entry, Head, Rendered
 from services.gateway.view.index import Index
-from services.gateway.view.numbers import LAST_MS, decimal, http_date, instant
+from services.gateway.view.news import news_record
+from services.gateway.view.numbers import LAST_MS, decimal, http_date, instant, is_number
 from services.gateway.view.shapes import (
     AssetRecord,
     EntityRecord,
@@ -188,7 +189,7 @@ class FusedKind:
         if self._order_metric is None:
             return 0.0
         metric = fused.metrics.get(self._order_metric)
-        if metric is None or not _is_number(metric.value):
+        if metric is None or not is_number(metric.value):
             if self._order_sign < 0:
                 return -float(fused.as_of_ms)
             return UNRANKED + self._assets.place(fused.entity.removeprefix("asset:"))
@@ -289,11 +290,11 @@ class FusedKind:
 
         def amount(name: str) -> str | None:
             metric = metrics.get(name)
-            return decimal(float(metric.value)) if metric and _is_number(metric.value) else None  # type: ignore[arg-type]
+            return decimal(float(metric.value)) if metric and is_number(metric.value) else None  # type: ignore[arg-type]
 
         def number(name: str) -> float | None:
             metric = metrics.get(name)
-            return float(metric.value) if metric and _is_number(metric.value) else None  # type: ignore[arg-type]
+            return float(metric.value) if metric and is_number(metric.value) else None  # type: ignore[arg-type]
 
         rank = number("market_rank")
         return AssetRecord(
@@ -372,47 +373,6 @@ def etag(entry: Entry, stale_count: int) -> bytes:
     return f'"{entry.version >> EPOCH_BITS}-{entry.offset}{suffix}"'.encode()
 
 
-def news_record(fused: Fused, entry: Entry, *, stale: bool) -> NewsRecord:
-    """A story as listings and sockets carry it."""
-    metrics = fused.metrics
-
-    def text(name: str) -> str | None:
-        metric = metrics.get(name)
-        return metric.value if metric is not None and isinstance(metric.value, str) else None
-
-    def texts(name: str) -> list[str]:
-        metric = metrics.get(name)
-        return metric.value if metric is not None and isinstance(metric.value, list) else []
-
-    def number(name: str) -> float | None:
-        metric = metrics.get(name)
-        return float(metric.value) if metric and _is_number(metric.value) else None  # type: ignore[arg-type]
-
-    published_ms = number("published_at")
-    return NewsRecord(
-        story_id=fused.entity.removeprefix("story:"),
-        title=text("title"),
-        url=text("url"),
-        published_at=instant(int(published_ms)) if published_ms is not None and 0 <= published_ms <= LAST_MS else None,
-        publisher=text("source"),
-        author=text("author"),
-        summary=text("summary"),
-        image_url=text("image_url"),
-        language=text("language"),
-        assets=texts("coins"),
-        tags=texts("tags"),
-        sentiment=number("sentiment"),
-        carried_by=sorted({source.provider for metric in metrics.values() for source in metric.by}),
-        confidence=metrics["title"].confidence,
-        origin=fused.origin,
-        as_of=instant(fused.as_of_ms),
-        fused_at=instant(entry.written_ms),
-        stale=stale,
-        ver=entry.version,
-        seq=entry.offset,
-    )
-
-
 def _main_metric(fused: Fused) -> FusedMetric | None:
     return fused.metrics.get("price") or next(iter(fused.metrics.values()), None)
 
@@ -425,11 +385,7 @@ def _stale_reason(age: Ages) -> str | None:
     return f"no source has renewed it since {instant(age.fresh_until_ms)}" if age.stale else None
 
 
-def _is_number(value: Value | None) -> bool:
-    return isinstance(value, float | int) and not isinstance(value, bool)
-
-
 def _deviation_bps(said: Value, fused: Value | None) -> float | None:
-    if not _is_number(said) or not _is_number(fused) or not fused:
+    if not is_number(said) or not is_number(fused) or not fused:
         return None
     return round((float(said) - float(fused)) / abs(float(fused)) * 1e4, 3)  # type: ignore[arg-type]

@@ -44,3 +44,8 @@ def http_date(ms: int) -> str:
 
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+
+def is_number(value: object) -> bool:
+    """Whether a value of a record is a number; true and false are not."""
+    return isinstance(value, float | int) and not isinstance(value, bool)
