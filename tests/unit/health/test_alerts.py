@@ -162,3 +162,7 @@ def test_inhibition_ends_with_its_source() -> None:
 def test_a_pending_alert_explains_nothing() -> None:
     both = [firing("no_egress", {}, "pending"), firing("provider_offline", ACME)]
     assert advance({a.fingerprint: a for a in both}, [], RULES, T0 + 1) == []
+
+
+def test_a_day_is_a_day() -> None:
+    assert FORGET_MS == 86_400_000
