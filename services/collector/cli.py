@@ -73,6 +73,7 @@ def _parser() -> argparse.ArgumentParser:
     one = verbs.add_parser("show", help="one definition: limits, endpoints, what each maps")
     one.add_argument("provider")
     one.add_argument("--json", action="store_true")
+    one.add_argument("--reputation", action="store_true", help="what fusion learned about it; needs the broker")
     one.set_defaults(run=run_show)
 
     one = verbs.add_parser("lint", help="every fault of definitions and their proofs")
@@ -169,6 +170,8 @@ def summary(loaded: Loaded) -> dict[str, Any]:
 
 def run_show(args: argparse.Namespace) -> int:
     """One definition, readable or as JSON."""
+    if args.reputation:
+        return _show_reputation(args.provider, args.json)
     loaded = _find(loading.load(), args.provider)
     one = loaded.provider
     if args.json:
@@ -314,6 +317,21 @@ def _tell(answer: Answer) -> int:
         return FAILED if answer.outcome.name in ("MALFORMED", "SCHEMA_DRIFT") else DONE
     if answer.outcome.detail:
         talk(answer.outcome.detail)
+    return DONE
+
+
+def _show_reputation(provider: str, as_json: bool) -> int:
+    from services.collector import reputation
+
+    known = reputation.known(provider)
+    if known is None:
+        talk(f"nothing is known of {provider!r} yet; see: parallax signals")
+        return FAILED
+    if as_json:
+        print(msgspec.json.encode(known).decode())
+    else:
+        for name, value in known.reputation.items():
+            print(f"{name:<10} {value:g}")
     return DONE
 
 

@@ -1,0 +1,35 @@
+"""What fusion learned about a provider, read from `ops.providers`."""
+
+from __future__ import annotations
+
+import asyncio
+
+import msgspec
+
+from schemas import topics
+from schemas.events import Reputation
+from services.common import kafka
+from services.common.settings import CommonSettings, read
+
+TOPIC = "ops.providers"
+
+
+def known(provider: str) -> Reputation | None:
+    """The newest reputation of a provider on the broker of the settings; None while nothing was learned. MachineError without a broker."""
+    return asyncio.run(_read(read(CommonSettings), provider))
+
+
+async def _read(settings: CommonSettings, provider: str) -> Reputation | None:
+    key = f"reputation/{provider}".encode()
+    found: Reputation | None = None
+    async with kafka.reader(settings) as reader:
+        places = await kafka.partitions(reader, [topics.name(TOPIC, settings.topic_prefix)])
+        ends = await kafka.end_offsets(reader, places)
+        reader.assign(places)
+        await reader.seek_to_beginning(*places)
+        while any([await reader.position(place) < ends[place] for place in places]):
+            for records in (await reader.getmany(timeout_ms=500)).values():
+                for record in records:
+                    if record.key == key and record.value is not None:
+                        found = msgspec.json.decode(record.value, type=Reputation)
+    return found
