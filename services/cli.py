@@ -27,7 +27,9 @@ COMMANDS: tuple[Command, ...] = (
         "services.aggregator.app:main",
         "Run one aggregator: raw topics to fused records, candles, signals.",
     ),
-    Command("signals", "services.aggregator.cli:signals", "Run the signals agent: fused records and trades to signals."),
+    Command(
+        "signals", "services.aggregator.cli:signals", "Run the signals agent: fused records and trades to signals."
+    ),
     Command("gateway", "services.gateway.app:main", "Run the gateway: fused records to REST, WebSocket, SSE and web."),
     Command("health", "services.health.app:main", "Run the health service: scores, rules, alerts."),
     Command("simulator", "sandbox.simulator.cli:main", "Run the offline provider simulator."),
