@@ -17,6 +17,7 @@ import httpx
 import msgspec
 import pytest
 from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosedError
 
 from services.common import kafka
 from services.common.settings import CommonSettings
@@ -73,7 +74,10 @@ async def test_sigterm_tells_the_clients_and_ends_with_0(common: CommonSettings,
     async with gateway(common, tmp_path / "log") as (child, url):
         async with connect(url.replace("http", "ws") + "/ws/master") as ws:
             child.send_signal(signal.SIGTERM)
-            said = [json.loads(text)["type"] async for text in ws]
+            said = []
+            with pytest.raises(ConnectionClosedError):
+                async for text in ws:
+                    said.append(json.loads(text)["type"])
             assert said[-1] == "server_shutdown"
             assert ws.close_code == 1012
         await until(lambda: child.poll() is not None, 15, "the process ended")
