@@ -114,7 +114,8 @@ class Writer:
     ) -> list[Note]:
         """Fill `body` in place; what could not be written is told. `shift_ms` moves the example's own times to now."""
         here = top(body.inner, params)
-        self._multiply(body, here, asked)
+        if not body.reshaped:
+            self._multiply(body, here, asked)
         notes: list[Note] = []
         taken: Taken = set()
         for one in self.emits:
@@ -164,6 +165,7 @@ class Writer:
         rule = lead.emit.entity
         by_key = "$key" in (rule.id, rule.symbol, rule.contract) or "^$key" in (rule.id, rule.symbol, rule.contract)
         pieces = {key: container[key] for key in outer}
+        before = container.copy()
         if type(container) is list:
             rest = [piece for index, piece in enumerate(container) if index not in pieces]
             container[:] = [copy.deepcopy(pieces[_model(keys, i)]) for i in range(len(targets))] + rest
@@ -189,6 +191,9 @@ class Writer:
             target_here = order.get(_outer_key(at))
             if target_here is not None:
                 set_identity(self._universe, self.provider, lead.emit, target_here, row, at, body)
+        if not self._said(lead, here):  # the mapping asks for others than we thought of: the example keeps its own
+            container.clear()
+            container.extend(before) if type(container) is list else container.update(before)
 
     def _rename_single(self, one: Compiled, body: Body, here: At, asked: list[Target]) -> None:
         """An answer about one thing is about the one that was asked for."""
@@ -237,6 +242,10 @@ class Writer:
 
     def _row(self, one: Compiled, found: Row, body: Body, mood: Mood, shift_ms: int, taken: Taken) -> Iterator[Note]:
         row, at, entity, units, quote = found
+        if body.reshaped and not isinstance(row, dict):
+            for name in one.emit.fields:
+                yield Note(name, entity, "a hook reshapes the answer, and this value has no place in it")
+            return
         told_ms = mood.at_ms
         if one.emit.event is not None:
             own_ms = _event_of(one.emit.event, row, at)

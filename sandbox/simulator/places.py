@@ -55,6 +55,8 @@ class Body:
         self.inner = inner
         self.frame = frame
         self.answers = answers or []
+        self.reshaped = False
+        """A hook made `inner` from the body: its objects are the body's, its lists and bare values are not."""
 
     @classmethod
     def wrapped(cls, message: Any, unwrap: str | None) -> Body:

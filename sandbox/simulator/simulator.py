@@ -17,6 +17,7 @@ from sandbox.simulator.places import parse
 from sandbox.simulator.script import Script
 from sandbox.simulator.truth import Truth
 from services.collector.admit.dialects import DIALECTS
+from services.collector.map.hooks import HOOKS
 from services.collector.map.identity import load as load_identity
 from services.collector.registry.load import Registry
 from services.collector.registry.model import Endpoint, Param, Provider
@@ -95,6 +96,8 @@ class Simulator:
         if endpoint.body in ("json", "jsonrpc", "graphql"):
             data = replaced(plain(example.body), _words(endpoint, example, found))
         body = formats.read(endpoint, data)
+        if endpoint.hook is not None:
+            body.inner, body.reshaped = HOOKS[endpoint.hook](body.inner, found.params), True
         writer = self._writer(provider, found.endpoint, endpoint)
         targets = targets_of(self.universe, provider, endpoint.params, found.values)
         notes = writer.write(body, found.params, targets, self.mood(provider.id, now_ms), now_ms - received_ms)
