@@ -82,7 +82,7 @@ def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="parallax up",
         description="Start everything on this machine: Kafka, Valkey, topics, the provider simulator, collectors (all 13 "
-        "categories in one process), aggregator, gateway, health. PARALLAX_KAFKA and PARALLAX_REDIS name servers of yours.",
+        "categories in one process), aggregator, signals, gateway, health. PARALLAX_KAFKA and PARALLAX_REDIS name servers of yours.",
     )
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--live", action="store_true", help="poll the real providers instead of the simulator")
