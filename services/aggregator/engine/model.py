@@ -77,8 +77,8 @@ class Limits(Struct, frozen=True, kw_only=True):
 
     emit_ms: int = 100
     """A key that was quiet is sent at once, then at most this often."""
-    behind_ms: int = 1000
-    """While the log is far ahead, nobody waits for the leading edge: a key is sent this long after its first change."""
+    behind_ms: int = 2000
+    """While the log is far ahead, nobody waits for the leading edge: a key is sent this long after it changed."""
     candle_ms: int = 1000
     """An open bar is sent at most this often."""
     skew_ms: int = 10 * SECOND_MS

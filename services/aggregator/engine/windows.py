@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from statistics import median
 from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec import Struct
@@ -104,12 +103,18 @@ def fuse(bar: Bar) -> Ohlc:
     if len(voices) == 1:
         (v,) = voices
         return _new(Ohlc, (v.open, v.high, v.low, v.close, v.volume, v.trades, 1, bar.version))
-    start, end = median(v.open for v in voices), median(v.close for v in voices)
-    high = max(median(v.high for v in voices), start, end)
-    low = min(median(v.low for v in voices), start, end)
+    start, end = _median([v.open for v in voices]), _median([v.close for v in voices])
+    high = max(_median([v.high for v in voices]), start, end)
+    low = min(_median([v.low for v in voices]), start, end)
     return Ohlc(
         start, high, low, end, sum(v.volume for v in voices), sum(v.trades for v in voices), len(voices), bar.version
     )
+
+
+def _median(values: list[float]) -> float:
+    values.sort()
+    middle = len(values) // 2
+    return values[middle] if len(values) % 2 else (values[middle - 1] + values[middle]) / 2
 
 
 def find(entity: Entity, start_ms: int) -> Bar | None:

@@ -23,11 +23,11 @@ def test_a_quiet_key_is_sent_at_once_then_at_most_every_100_ms_with_the_newest_v
     assert versions(partition, 9999) == []
 
 
-def test_while_the_log_is_ahead_a_key_waits_a_second_for_more() -> None:
+def test_while_the_log_is_ahead_a_key_waits_two_seconds_for_more() -> None:
     partition = Partition(rules(), 0)
     fold(partition, log(raw()), 1000, behind=True)
-    assert versions(partition, 1990) == []
-    assert versions(partition, 2010) == [0]
+    assert versions(partition, 2990) == []
+    assert versions(partition, 3010) == [0]
 
 
 def test_no_more_than_the_limit_is_taken_and_the_rest_comes_next_in_order() -> None:
