@@ -8,11 +8,10 @@ import json
 import re
 from typing import Any
 
+from sandbox.simulator.places import Body
 from sandbox.simulator.spelling import read_time, time_like
 from services.collector.decode import decode, open_answer
 from services.collector.registry.model import Endpoint
-
-from sandbox.simulator.places import Body  # isort: skip
 
 _FEED_TIMES = re.compile(r"<(pubDate|published|updated|dc:date|lastBuildDate)>([^<]+)</")
 

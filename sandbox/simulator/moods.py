@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from msgspec import Struct
 
 
@@ -27,9 +25,6 @@ class Behaviour(Struct, forbid_unknown_fields=True):
     """Every request gets this status."""
     quota_used: float | None = None
     """Share of the quota that the headers claim is used."""
-
-
-State = Literal["healthy", "faulty"]
 
 
 class Moods:

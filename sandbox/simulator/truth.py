@@ -169,7 +169,6 @@ ROWS: Mapping[str, Say] = {
         lambda m, q: FUNDING_8H * (1 + draw(m.seed, q.base, "funding", int(q.at_ms // (8 * HOUR_MS)))),
     ),
 }
-NEEDS_QUOTE = frozenset({"quote_per_base"})
 
 
 class Truth:
