@@ -66,10 +66,11 @@ def untrue(event: Raw, provider: str, now_ms: int, grains: Mapping[str, float]) 
 
 def _grains(emits: list[Emit]) -> dict[str, float]:
     """Metrics that are written as whole numbers of a small part: the half of that part is lost."""
-    rules = [(metric, rule) for emit in emits for metric, rule in emit.fields.items()]
-    return {
-        metric: 0.5 * 10.0**-rule.decimals for metric, rule in rules if isinstance(getattr(rule, "decimals", None), int)
-    }
+    grains: dict[str, float] = {}
+    for metric, rule in ((metric, rule) for emit in emits for metric, rule in emit.fields.items()):
+        if isinstance(getattr(rule, "decimals", None), int):
+            grains[metric] = max(grains.get(metric, 0.0), 0.5 * 10.0**-rule.decimals)
+    return grains
 
 
 @pytest.mark.parametrize(("provider_id", "name"), endpoints())
