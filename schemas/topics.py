@@ -46,6 +46,9 @@ class TopicRow(msgspec.Struct, frozen=True, kw_only=True):
         if "compact" in self.cleanup:
             # Readers load these topics whole at start: dead versions go after minutes, not after a week of appends.
             config |= {"min.cleanable.dirty.ratio": "0.2", "segment.ms": "600000", "delete.retention.ms": "3600000"}
+            # A checkpoint needs the records before it until it is closed, and a worker that was thrown out may write an old
+            # version after a new one: both are over in seconds, and compaction must not be faster.
+            config["min.compaction.lag.ms"] = "600000"
         return config
 
 

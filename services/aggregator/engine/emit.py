@@ -213,7 +213,7 @@ def render(entity: Entity, names: Names, rules: Rules, fuser: Fuser) -> tuple[by
             origin=origin,
             metrics=metrics,
             quote=quote_of(key, rules.category, has_money) if has_money else None,
-            quality=quality.of_record(qualities, len(found)),
+            quality=qualities[0] if len(qualities) == 1 else quality.of_record(qualities, len(found)),
         )
     )
     price = metrics.get("price")
