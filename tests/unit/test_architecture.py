@@ -178,10 +178,11 @@ STAGES: dict[str, dict[str, tuple[str, str]]] = {
     },
     "gateway": {
         "answers": ("view", "an answer is a rendered view"),
-        "api": ("answers hot openapi view", "routes read the view, and register what the hot path serves"),
+        "api": ("answers hot openapi sse view ws", "routes read the view, and register what the hot path serves"),
         "follow": ("view", "feeds it"),
         "hot": ("answers view", "serves rendered views"),
         "openapi": ("api ws", "documents them"),
+        "sse": ("answers ws", "the socket's streams for clients that only read"),
         "ws": ("view", "sends what changed in it"),
     },
     "health": {

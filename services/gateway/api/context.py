@@ -12,12 +12,13 @@ from services.gateway.answers import Facts, send_body, send_problem
 from services.gateway.hot import FACTS, Pages
 from services.gateway.limits import Quota
 from services.gateway.problems import Problem
+from services.gateway.sse import Room
 from services.gateway.view.feed import Body
 from services.gateway.view.pages import Page
 from services.gateway.view.view import View
 
 
-class Sockets(Protocol):
+class Sockets(Room, Protocol):
     """What the REST side asks of the WebSocket side."""
 
     def stats(self) -> dict[str, Any]:

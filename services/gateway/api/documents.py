@@ -53,6 +53,14 @@ def free(description: str) -> dict[int | str, dict[str, Any]]:
     return _answers({"description": description}, meta=False)
 
 
+def stream() -> dict[int | str, dict[str, Any]]:
+    """Answers of a route that never ends."""
+    answers = _answers({}, meta=False)
+    del answers[304]
+    answers[200] = {"description": "Events", "content": {"text/event-stream": {"schema": {"type": "string"}}}}
+    return answers
+
+
 def _any_of(shapes_: tuple[type, ...]) -> dict[str, Any]:
     found = [{"$ref": REF.format(name=shape.__name__)} for shape in shapes_]
     return found[0] if len(found) == 1 else {"anyOf": found}

@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 
 from services.common.metrics import CONTENT_TYPE as METRICS_TYPE
 from services.gateway import openapi
-from services.gateway.api import market, records, state
+from services.gateway.api import market, records, state, stream
 from services.gateway.api.context import Gateway, Refused
 from services.gateway.problems import KIND, STATUS_CODES, Problem, help_page
 
@@ -37,7 +37,7 @@ def build(gateway: Gateway) -> FastAPI:
     """The application; every route of the API exists under /api/v1 and, for ever, under /api."""
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     app.state.gateway = gateway
-    for feature in (market, records, state):
+    for feature in (market, records, state, stream):
         app.include_router(feature.router, prefix="/api/v1")
         app.include_router(feature.router, prefix="/api", include_in_schema=False)
     _add_pages(app)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import random
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -13,6 +12,7 @@ from services.gateway.problems import CONTENT_TYPE, Problem
 from services.gateway.view.index import Ambiguous, Unknown
 from services.gateway.view.view import View
 from services.gateway.ws import protocol
+from services.gateway.ws.courier import Courier, message_events
 from services.gateway.ws.flush import Wheel
 from services.gateway.ws.frames import EXTENSION
 from services.gateway.ws.hub import Client, Hub, Outlet
@@ -26,49 +26,6 @@ Send = Callable[[Any], Awaitable[None]]
 LIFETIME_SPREAD = 0.1
 SHUTDOWN_SPREAD_MS = 15_000
 """Clients of a stopping server come back over this time, not at once."""
-
-
-class Courier:
-    """The outlet of a server without the frames extension: one message set in flight at a time, through ASGI's send."""
-
-    def __init__(self, send: Send) -> None:
-        self._send = send
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._queue: list[bytes] = []
-        self._end: tuple[int, str] | None = None
-
-    def ok(self) -> bool:
-        """Whether what was written before is out."""
-        return not self._tasks
-
-    def write(self, frames: bytes) -> None:
-        """Send the frames' texts one by one."""
-        self._queue.append(frames)
-        self._start()
-
-    def close(self, code: int, reason: str) -> None:
-        """Close after what was written."""
-        self._end = (code, reason)
-        self._start()
-
-    async def stop(self) -> None:
-        """Give up what is not out yet."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    def _start(self) -> None:
-        if not self._tasks:
-            task = asyncio.create_task(self._run(), name="courier")
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
-
-    async def _run(self) -> None:
-        while self._queue:
-            for text in protocol.texts(self._queue.pop(0)):
-                await self._send({"type": "websocket.send", "text": text})
-        if self._end is not None:
-            await self._send({"type": "websocket.close", "code": self._end[0], "reason": self._end[1]})
 
 
 class Sockets:
@@ -120,7 +77,11 @@ class Sockets:
         await receive()
         address = scope["client"][0] if scope.get("client") else ""
         try:
-            preset = self._admit(scope, address)
+            preset = services_of(scope["path"])
+            if preset is None:
+                raise Problem("not-found", f"no WebSocket service at {scope['path']}; try /ws/master")
+            origin = next((value.decode("latin-1") for name, value in scope["headers"] if name == b"origin"), None)
+            self.admit(address, origin)
         except Problem as problem:
             await refuse(problem, scope, send)
             return
@@ -130,25 +91,21 @@ class Sockets:
             accept["subprotocol"] = protocol.PROTOCOL
         await send(accept)
         wire: Outlet | None = scope.get("extensions", {}).get(EXTENSION)
-        courier = None if wire is not None else Courier(send)
+        courier = None if wire is not None else Courier(send, message_events)
         outlet: Outlet = wire if wire is not None else courier  # type: ignore[assignment]
-        lifetime_ms = int(LIMIT["ws_lifetime_s"] * 1000 * random.uniform(1 - LIFETIME_SPREAD, 1 + LIFETIME_SPREAD))
-        client = self._hub.connect(outlet, address, self._now_ms(), lifetime_ms)
+        client = self.attend(outlet, address, None)
         try:
             self._greet(client)
             if preset:
                 self._subscribe(client, Command(action="subscribe", services=list(preset)))
             await self._talk(client, receive)
         finally:
-            self._hub.disconnect(client)
+            self.leave(client)
             if courier is not None:
                 await courier.stop()
 
-    def _admit(self, scope: Scope, address: str) -> tuple[str, ...]:
-        preset = services_of(scope["path"])
-        if preset is None:
-            raise Problem("not-found", f"no WebSocket service at {scope['path']}; try /ws/master")
-        origin = next((value.decode("latin-1") for name, value in scope["headers"] if name == b"origin"), None)
+    def admit(self, address: str, origin: str | None) -> None:
+        """Problem when this client may not have one more connection now."""
         if origin is not None and self._origins and origin not in self._origins:
             raise Problem("forbidden-origin", f"origin {origin} is not one of {', '.join(sorted(self._origins))}")
         loading = self._loading()
@@ -156,7 +113,18 @@ class Sockets:
             raise Problem("not-ready", loading or "the server is stopping", headers={"Retry-After": "1"})
         if self._hub.by_address.get(address, 0) >= self._per_client:
             raise Problem("connection-limit", f"{address} holds {self._per_client} connections, its limit")
-        return preset
+
+    def attend(self, outlet: Outlet, address: str, command: Command | None) -> Client:
+        """A client that hears what `command` subscribes to, until `leave`."""
+        lifetime_ms = int(LIMIT["ws_lifetime_s"] * 1000 * random.uniform(1 - LIFETIME_SPREAD, 1 + LIFETIME_SPREAD))
+        client = self._hub.connect(outlet, address, self._now_ms(), lifetime_ms)
+        if command is not None:
+            self._subscribe(client, command)
+        return client
+
+    def leave(self, client: Client) -> None:
+        """Forget a client."""
+        self._hub.disconnect(client)
 
     def _greet(self, client: Client) -> None:
         now_ms = self._now_ms()

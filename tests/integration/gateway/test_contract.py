@@ -68,6 +68,8 @@ def explore(url: str, document: dict) -> None:
     tried = []
     for result in schema.get_all_operations():
         operation = result.ok()
+        if operation.path == "/api/v1/stream":  # it never ends; test_ws.py reads it
+            continue
 
         @settings(
             max_examples=EXAMPLES, deadline=None, database=None, phases=[Phase.generate], derandomize=True,

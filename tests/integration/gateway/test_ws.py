@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+from collections.abc import AsyncIterator
 from typing import Any
 from urllib.parse import urlsplit
 
+import httpx
 import msgspec
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
@@ -276,3 +278,41 @@ async def test_a_stopping_server_tells_when_to_come_back_and_closes_with_1012(co
         with pytest.raises(InvalidStatus) as refused:
             await connect(gateway.ws + "/ws/master")
         assert refused.value.response.status_code == 503
+
+
+async def test_an_event_stream_tells_the_same_and_ends_when_told(common: CommonSettings) -> None:
+    async with serving(common) as gateway, httpx.AsyncClient(base_url=gateway.url, timeout=10) as http:
+        await gateway.put_fused(fused(price=1.0))
+        unknown = await http.get("/api/v1/stream?services=weather")
+        assert (unknown.status_code, unknown.json()["code"]) == (422, "invalid-parameter")
+        async with http.stream("GET", "/api/v1/stream?services=market_data,news&rate=live") as answer:
+            assert answer.headers["content-type"] == "text/event-stream"
+            lines = answer.aiter_lines()
+            assert await anext(lines) == "retry: 2000"
+            seen = [await next_event(lines) for _ in range(3)]
+            assert [event["event"] for event in seen] == ["subscription_confirmed", "snapshot", "snapshot"]
+            await gateway.put_fused(story(1, "one"))
+            event = await next_event(lines)
+            assert json.loads(event["data"])["data"][0]["title"] == "one"
+            assert event["id"] == json.loads(event["data"])["cursor"]
+            gateway.process.sockets.shut_down()
+            assert (await next_event(lines))["event"] == "server_shutdown"
+            assert json.loads((await next_event(lines))["data"]) == {
+                "code": CODE["restart"],
+                "reason": "server shutdown",
+            }
+            assert [line async for line in lines] == []
+        await until(lambda: not gateway.process.hub.clients)
+
+
+async def next_event(lines: AsyncIterator[str]) -> dict[str, str]:
+    """The next server-sent event, by field."""
+    event: dict[str, str] = {}
+    async with asyncio.timeout(10):
+        while True:
+            line = await anext(lines)
+            if line:
+                name, _, value = line.partition(": ")
+                event[name] = value
+            elif event:
+                return event
