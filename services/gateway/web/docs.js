@@ -26,7 +26,7 @@ function route(path, operation) {
   if (operation.description) node.append(make("p", operation.description, "empty"));
   const parameters = operation.parameters ?? [];
   if (parameters.length) node.append(table(["Parameter", "Where", "What", ""], parameters.map((p) => [p.name + (p.required ? " *" : ""), p.in, kind(p.schema) + (p.schema.default !== undefined && p.schema.default !== null ? ` (${p.schema.default})` : ""), p.description ?? p.schema.description ?? ""])));
-  if (!parameters.some((p) => p.required)) {
+  if (!parameters.some((p) => p.required) && operation.responses["200"].content["application/json"]) {
     const button = make("button", "Try");
     const shown = make("pre");
     shown.hidden = true;
