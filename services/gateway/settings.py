@@ -23,7 +23,7 @@ class GatewaySettings(CommonSettings, frozen=True, kw_only=True):
     ] = 600
     ws_connections_per_client: Annotated[
         int, Meta(ge=1, description="WebSocket connections of one client address, in each process.")
-    ] = 20
+    ] = 200
     ws_fastest_ms: Annotated[
         int, Meta(ge=5, le=1000, description="Shortest time between two writes to a client of rate `live`.")
     ] = 10
