@@ -116,8 +116,8 @@ class Health:
 
     async def _score(self, as_of_ms: int) -> None:
         for name, provider in self._watch.providers.items():
-            live = provider.definition is None or provider.definition.status == "live"
-            if not live and not provider.fetches:
+            polled = provider.definition is not None and provider.definition.status == "live"
+            if not polled and not provider.fetches:
                 continue
             before = self.scores.get(name)
             after, self._streaks[name] = scoring.score(

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
-from schemas.events import Alert, Attempt, Definition, Fused, ProviderScore, ServiceState
+from schemas.events import Alert, Attempt, Definition, Fused, ProviderScore, Reputation, ServiceState
 from schemas.topics import name as topic_name
 from services.common import kafka
 from services.common.metrics import Metrics
@@ -32,6 +32,7 @@ log = logging.getLogger(__name__)
 _attempt = msgspec.json.Decoder(Attempt)
 _definition = msgspec.json.Decoder(Definition)
 _score = msgspec.json.Decoder(ProviderScore)
+_reputation = msgspec.json.Decoder(Reputation)
 _service = msgspec.json.Decoder(ServiceState)
 _alert = msgspec.json.Decoder(Alert)
 _fused = msgspec.json.Decoder(Fused)
@@ -148,6 +149,8 @@ class Feed:
         kind, _, provider = key.partition("/")
         if kind == "definition":
             self._watch.saw_definition(provider, None if value is None else _definition.decode(value))
+        elif kind == "reputation" and value is not None:
+            self._watch.saw_reputation(_reputation.decode(value))
         elif kind == "score" and not self.ready.is_set() and value is not None:
             self.scores[provider] = _score.decode(value)
             self._watch.saw_score(self.scores[provider])

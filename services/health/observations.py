@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import NamedTuple
 
-from schemas.events import Attempt, Definition, Fused, Origin, ProviderScore, ServiceState, Source
+from schemas.events import Attempt, Definition, Fused, Origin, ProviderScore, Reputation, ServiceState, Source
 from services.health.tables import Scoring
 
 MAX_FETCHES = 4096
@@ -52,7 +52,7 @@ class Provider:
 
     __slots__ = (
         "breakers", "category", "definition", "detail", "failures_in_row", "fetches", "last_attempt_ms", "last_ok_ms",
-        "last_outcome", "name", "origin", "quota_used", "residuals", "said",
+        "last_outcome", "name", "origin", "quota_used", "reputation", "residuals", "said",
     )  # fmt: skip
 
     def __init__(self, name: str) -> None:
@@ -69,6 +69,7 @@ class Provider:
         self.detail: str | None = None
         self.quota_used: float | None = None
         self.breakers: dict[str, str] = {}
+        self.reputation: dict[str, float] | None = None
         self.failures_in_row = 0
 
     @property
@@ -176,6 +177,10 @@ class Watch:
             self._last_ok_ms[score.provider] = score.last_ok_ms
             if (provider := self.providers.get(score.provider)) is not None:
                 provider.last_ok_ms = max(score.last_ok_ms, provider.last_ok_ms or 0)
+
+    def saw_reputation(self, told: Reputation) -> None:
+        """Take over what fusion learned about a provider."""
+        self._provider(told.provider).reputation = told.reputation
 
     def saw_service(self, key: str, state: ServiceState | None) -> None:
         """Remember the state of a service instance; None forgets it."""

@@ -55,7 +55,7 @@ def score(
         quota_used=provider.quota_used,
         breaker=provider.breaker,
         origin=provider.origin,
-        reputation=prior.reputation if prior else None,
+        reputation=provider.reputation or (prior.reputation if prior else None),
     ), streak
 
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 
-from schemas.events import Attempt, ProviderScore
+from schemas.events import Attempt, ProviderScore, Reputation
 from services.collector.classify import ACTIONS
 from services.health import scoring
 from services.health.observations import Distance, Provider, Watch
@@ -188,6 +188,15 @@ def test_the_latency_target_moves_half_way_in_its_half_life_and_is_kept_without_
     assert scoring.latency_target(prior, 400.0, TABLE, T0 + week_ms) == pytest.approx(300.0)
     assert scoring.latency_target(prior, None, TABLE, T0 + week_ms) == 200.0
     assert scoring.latency_target(None, 3.0, TABLE, T0) == TABLE.latency_floor_ms
+
+
+def test_what_fusion_learned_is_told_with_the_score_and_outlives_a_restart() -> None:
+    watch = Watch(NO_FADE)
+    watch.saw_attempt(attempt(0))
+    watch.saw_reputation(Reputation(provider="p", reputation={"accuracy": 0.9}, updated_ms=T0))
+    told = judged(watch.providers["p"], 1)
+    assert told.reputation == {"accuracy": 0.9}
+    assert judged(seen(attempt(0)), 2, prior=told).reputation == {"accuracy": 0.9}
 
 
 outcomes = st.sampled_from([*TABLE.outcomes, "SKIPPED"])
