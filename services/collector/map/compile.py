@@ -167,8 +167,8 @@ def _emit(
     mapped.rows += len(rows)
     about, moment_of, fields = emitter.subject, emitter.event, emitter.fields
     settle, rest = emitter.settle, emitter.rest
-    category, provider, endpoint = emitter.category, stamp.provider, stamp.endpoint
-    group, weight, registry = stamp.group, stamp.weight, stamp.registry
+    category = emitter.category
+    provider, endpoint, group, weight, registry = stamp
     append, unknown = mapped.events.append, mapped.unknown
     latest_ms, newest_ms = received_ms + AHEAD_MS, mapped.newest_event_ms or 0
     lacking: dict[str, int] = {}

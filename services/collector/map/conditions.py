@@ -39,13 +39,24 @@ def predicate(conditions: Sequence[Condition], where: str = "where") -> Predicat
 
 def _tests(condition: Condition, where: str) -> list[Predicate]:
     tests: list[Predicate] = []
-    if condition.any is not None:
+    if condition.any is not None and (endings := _endings(condition.any)) is not None:
+        path, words = endings
+        tests.append(_bound(getter(parse(path, where)), lambda value: type(value) is str and value.endswith(words)))
+    elif condition.any is not None:
         choices = [one for one in (predicate([choice], where) for choice in condition.any) if one is not None]
         tests.append(_some(choices))
     get = getter(parse(condition.path, where))
     for check in _checks(condition):
         tests.append(_bound(get, check))
     return tests
+
+
+def _endings(choices: Sequence[Condition]) -> tuple[str, tuple[str, ...]] | None:
+    """One path with a choice of endings, which is how the quote side of a symbol is asked for: one call instead of many."""
+    paths = {choice.path for choice in choices}
+    words = tuple(choice.ends for choice in choices if choice.ends is not None)
+    plain = all(choice == Condition(path=choice.path, ends=choice.ends) for choice in choices)
+    return (paths.pop(), words) if len(paths) == 1 and len(words) == len(choices) and plain else None
 
 
 def _some(choices: Sequence[Predicate]) -> Predicate:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
+
+import msgspec
 
 from schemas.events import Origin
 from services.collector.map.books import BookReader
@@ -20,6 +23,11 @@ from services.collector.registry.model import Message, Provider, Stream
 Kind = Literal["data", "ignore", "error", "ack", "refused", "ping", "bound", "unknown"]
 Bindings = dict[str, dict[str, str]]
 """Channel number -> the parameters that its `subscribed` message gave it. One per connection."""
+
+
+NO_PARAMS: Mapping[str, str] = MappingProxyType({})
+NOWHERE = place(None)
+"""Stands for the place of a message where nothing asks for it."""
 
 
 class Heard(NamedTuple):
@@ -53,6 +61,8 @@ class StreamMapper:
         self._unwrap = _get(definition.unwrap, f"{where}.unwrap")
         self._bound_by = _get(definition.bound_by, f"{where}.bound_by")
         ack = definition.ack
+        said = msgspec.json.encode([definition.ack, definition.heartbeat.when, definition.unwrap, definition.bound_by])
+        self._is_plain = not any(mark in said for mark in (b'"$', b'"^'))
         self._ack = predicate(ack.when, f"{where}.ack.when") if ack is not None else None
         self._refused = predicate(ack.refused, f"{where}.ack.refused") if ack is not None else None
         self._detail = _get(ack.detail if ack is not None else None, f"{where}.ack.detail")
@@ -94,8 +104,8 @@ class StreamMapper:
         params: Mapping[str, str] | None = None,
     ) -> Heard:
         """What one decoded message is and says."""
-        given: Mapping[str, str] = params or {}
-        top = place(payload, given)
+        given: Mapping[str, str] = params or NO_PARAMS
+        top = NOWHERE if self._is_plain else place(payload, given)
         if self._ping is not None and self._ping(payload, top):
             return Heard("ping", reply=payload if type(payload) is dict else {})
         if self._refused is not None and self._refused(payload, top):
@@ -104,7 +114,6 @@ class StreamMapper:
             number = text(self._bound_by(payload, top))
             if isinstance(number, str) and number in bindings:
                 given = {**given, **bindings[number]}
-                top = place(payload, given)
         inner = self._unwrap(payload, top) if self._unwrap is not None else None
         heard = self._match(payload if inner is None else inner, given, received_ms, origin, bindings)
         if heard is None and inner is not None:
