@@ -16,10 +16,19 @@ def of_metric(spec: Spec, answer: Answer, observations: Sequence[Observation], a
         return Quality(completeness=0.0, consistency=0.0, timeliness=0.0, diversity=0.0, confidence=0.0)
     groups: dict[str, bool] = {}
     age = total = 0.0
+    within = _within(spec, answer)
     for o, share in zip(observations, answer.weights, strict=True):
-        groups[o.group] = groups.get(o.group, False) or agrees(spec, o, answer)
-        age += share * max(as_of_ms - o.ts_ms, 0)
-        total += share
+        _, group, said, ts_ms, _ = o
+        if within is None:
+            agreed = agrees(spec, o, answer)
+        else:
+            agreed = (said.__class__ is float or said.__class__ is int) and within[0] <= said <= within[1]
+        if agreed or group not in groups:
+            groups[group] = agreed
+        if share:
+            if ts_ms < as_of_ms:
+                age += share * (as_of_ms - ts_ms)
+            total += share
     freshness = age / total / spec.freshness_ms if total > 0.0 else 1.0
     return Quality(
         completeness=1.0,
@@ -28,6 +37,19 @@ def of_metric(spec: Spec, answer: Answer, observations: Sequence[Observation], a
         diversity=1.0 - 1.0 / max(answer.n_voices, 1.0),
         confidence=answer.confidence,
     )
+
+
+def _within(spec: Spec, answer: Answer) -> tuple[float, float] | None:
+    """The values that agree with a number, so that each source costs two comparisons; None where `agrees` must look closer."""
+    value = answer.value
+    if not isinstance(value, float):
+        return None
+    reach = spec.tolerance * (1.0 + 1e-9)
+    if spec.scale == "abs":
+        return value - reach, value + reach
+    if spec.scale != "rel" or value <= 0.0:
+        return None
+    return value * math.exp(-reach), value * math.exp(reach)
 
 
 def of_record(metrics: Iterable[Quality], expected: int) -> Quality:
