@@ -13,8 +13,14 @@ from services.aggregator.engine.checkpoint import Recovery
 from services.common import kafka
 from services.common.settings import CommonSettings
 
-OPTIONS: dict[str, Any] = {"fetch_max_wait_ms": 50, "max_poll_records": 5000, "fetch_max_bytes": 32 * 1024 * 1024}
-"""A short wait, because the constant part of a recovery is the fetch that is under way when it ends."""
+OPTIONS: dict[str, Any] = {
+    "fetch_max_wait_ms": 50,
+    "max_poll_records": 5000,
+    "fetch_max_bytes": 2 * 1024 * 1024,
+    "max_partition_fetch_bytes": 2 * 1024 * 1024,
+}
+"""A short wait, because the constant part of a recovery is the fetch that is under way when it ends; small fetches, because
+several partitions recover at once and what they unpack is memory that the process keeps."""
 
 log = logging.getLogger(__name__)
 

@@ -19,6 +19,11 @@ HOT_KEPT = 2048
 """So many entities stay unpacked after a checkpoint; beyond, those at rest go back to their bytes, a fifth of the size."""
 
 
+LEARN_SOURCES = 3
+"""From so many sources on a window teaches: two that differ cannot say which of them is wrong, and what is learned takes
+kilobytes for each key and metric, which the long tail of keys with one or two sources could not hold in memory."""
+
+
 class Announcement(Struct, frozen=True):
     """A rate to be told to every partition that converts money."""
 
@@ -94,7 +99,8 @@ class Partition:
         )
         self.log_crc = mark.log_crc
         self.rates.known = dict(mark.rates)
-        self.entities = dict(recovered.entities)
+        self.entities = dict[bytes, Entity | bytes](recovered.entities)
+        recovered.entities = {}
         if NAMES in recovered.special:
             self.names = Names.load(recovered.special[NAMES], self.rules)
         if FUSER in recovered.special:
@@ -143,13 +149,13 @@ class Partition:
         entity.learn_at_ms = self.learn_at(received_ms)
         if len(entity.slots) > 1 and received_ms // MINUTE_MS != as_of_ms // MINUTE_MS:
             self._trim(entity)
-        if len(entity.slots) < 2:
+        if len(entity.slots) < LEARN_SOURCES:
             return
         closing = {width for width in self.rules.windows if received_ms // width != as_of_ms // width}
         found, _, _ = emit.claims(entity, self.names, self.rules)
         for name, observations in found.items():
             spec = self.rules.specs[name]
-            if spec.window_ms in closing and len(observations) > 1:
+            if spec.window_ms in closing and len(observations) >= LEARN_SOURCES:
                 self.fuser.learn(spec, key, observations, as_of_ms)
 
     def _trim(self, entity: Entity) -> None:
