@@ -53,14 +53,19 @@ def follow_lag(
 ) -> None:
     """Add to a source's profile: its squared error at every lag that is tried, each cut at `cap`."""
     lag = sources[row, col.LAG]
+    # On time: against what we said before and after, not at the moment when it was part of the answer itself.
+    here = tau + lag
+    on_time = stated - 0.5 * (
+        at_time(path, samples, as_of, mean, here - unit) + at_time(path, samples, as_of, mean, here + unit)
+    )
     sources[row, col.N_LAG] = PROFILE_KEEP * sources[row, col.N_LAG] + weight
     for k in range(len(col.SHIFTS)):
         shift = col.SHIFTS[k]
-        off = error
-        if shift > samples or -shift > samples:
+        off = on_time
+        if shift == 0 or shift > samples or -shift > samples:
             pass
         elif shift >= 0:
-            off = stated - at_time(path, samples, as_of, mean, tau + lag - shift * unit)
+            off = stated - at_time(path, samples, as_of, mean, here - shift * unit)
         else:
             # What it said some samples ago, against what we have come to say since.
             back = -shift - 1

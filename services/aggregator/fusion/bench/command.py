@@ -30,6 +30,7 @@ QUESTION = (
 )
 PACKAGES = ("numpy", "numba", "matplotlib")
 OURS = "robust"
+UNSEEN_BASELINES = ("median", "band", "gtm")
 
 
 def main(argv: list[str]) -> int:
@@ -56,7 +57,7 @@ def main(argv: list[str]) -> int:
         _print(results if options.json else speed_table(results["speed"]))
         return 0
     seeds = range(options.first_seed, options.first_seed + options.seeds)
-    methods = [OURS] if options.no_baselines or options.unseen else [OURS, *BASELINES]
+    methods = [OURS] if options.no_baselines else [OURS, *UNSEEN_BASELINES] if options.unseen else [OURS, *BASELINES]
     worlds = (
         unseen_worlds()
         if options.unseen
@@ -75,7 +76,7 @@ def main(argv: list[str]) -> int:
         diagram(told, options.out / "fusion-reliability.png")
     _print(results if options.json else tables(results, methods))
     sys.stderr.write(f"written: {where}\n")
-    return 1 if results["missed"] else 0
+    return 1 if results["missed"] and not options.unseen else 0
 
 
 def unseen_worlds() -> dict[str, tuple[generator.World, Callable[[generator.Stage], None]]]:
