@@ -73,7 +73,7 @@ class Whole(NamedTuple):
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Whole]:
     port, log = free_port(), tmp_path_factory.mktemp("up") / "up.log"
     environ = {name: value for name, value in os.environ.items() if not name.startswith("PARALLAX_")}
-    environ |= {"PARALLAX_TIME_SCALE": TIME_SCALE}
+    environ |= {"PARALLAX_TIME_SCALE": TIME_SCALE, "PARALLAX_RATE_PER_MINUTE": "100000"}
     command = [sys.executable, "-m", "services.cli", "up", "--port", str(port)]
     with log.open("wb") as out:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=environ)
