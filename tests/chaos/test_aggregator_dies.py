@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from sandbox import broker, process
+from services.common import provision
 from services.common.settings import CommonSettings
 from tests.fixtures import oracle, rerun
 from tests.fixtures.aggregators import TOPICS, Worker, events, feed, read, settled, workers
@@ -136,3 +138,28 @@ async def test_a_storm_of_rebalances_loses_nothing(common: CommonSettings, tmp_p
         await settled(common)
         assert [worker.stop() for worker in found] == [0, 0]
         await nothing_is_lost(common)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+async def test_a_broker_that_goes_away_and_comes_back_loses_nothing(tmp_path: Path) -> None:
+    server = broker.Broker(tmp_path / "broker", process.free_port())
+    await asyncio.to_thread(server.prepare)
+    await asyncio.to_thread(server.start)
+    try:
+        common = CommonSettings(kafka=server.bootstrap, topic_prefix="bounce.", log_format="text")
+        await provision.apply(common, TOPICS)
+
+        async def bounce() -> None:
+            await asyncio.sleep(4)
+            await asyncio.to_thread(server.stop)
+            await asyncio.to_thread(server.start)
+            await asyncio.sleep(4)
+
+        async with workers(common, tmp_path, 2) as found:
+            await under_load(common, asyncio.create_task(bounce()))
+            await settled(common, deadline_s=90)
+            assert [worker.stop() for worker in found] == [0, 0]
+            await nothing_is_lost(common)
+    finally:
+        await asyncio.to_thread(server.stop)
