@@ -105,6 +105,9 @@ def flag(value: Any) -> bool | Bad | None:
     return bad("not a flag", value)
 
 
+_INLINE = re.compile(
+    r"</?(?:a|abbr|b|code|em|font|i|mark|s|small|span|strong|sub|sup|u)(?:\s[^<>]{0,4000})?>", re.IGNORECASE
+)
 _TAG = re.compile(r"<[^<>]{0,4000}>")
 _SPACE = re.compile(r"\s+")
 MAX_TEXT = 4000
@@ -125,8 +128,8 @@ def text(value: Any) -> str | Bad | None:
 
 
 def without_markup(value: str) -> str:
-    """Text of an HTML fragment on one line."""
-    return _SPACE.sub(" ", html.unescape(_TAG.sub(" ", value))).strip()
+    """Text of an HTML fragment on one line: marks within a sentence leave nothing behind, blocks a space."""
+    return _SPACE.sub(" ", html.unescape(_TAG.sub(" ", _INLINE.sub("", value)))).strip()
 
 
 def texts(value: Any, split: str | None) -> list[str] | Bad | None:

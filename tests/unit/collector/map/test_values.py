@@ -128,3 +128,4 @@ def test_lists_keep_their_order_and_say_each_word_once() -> None:
 
 def test_markup_goes_and_its_characters_stay() -> None:
     assert values.without_markup("<p>A &amp; B<br/>\n <b>C</b></p>") == "A & B C"
+    assert values.without_markup('A <a href="x">link</a>, <em>so</em>.<p>Next</p>') == "A link, so. Next"
