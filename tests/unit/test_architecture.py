@@ -198,8 +198,8 @@ LENGTH = 400
 LONG_FILES: dict[str, tuple[int, str]] = {}
 """Path -> (lines, reason)."""
 
-# Ids that are ordinary words of our trade too, so that their appearance says nothing.
-ORDINARY_IDS = frozenset({"parallax"})
+# Ids that are also ids of assets, so that their appearance says nothing.
+ORDINARY_IDS = frozenset({"chainlink"})
 
 # Parts of benchmarks that are not called so, with the reason why they name providers.
 MEASURED_WITH = {
