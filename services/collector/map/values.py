@@ -109,6 +109,8 @@ _INLINE = re.compile(
     r"</?(?:a|abbr|b|code|em|font|i|mark|s|small|span|strong|sub|sup|u)(?:\s[^<>]{0,4000})?>", re.IGNORECASE
 )
 _TAG = re.compile(r"<[^<>]{0,4000}>")
+_INLINE = re.compile(r"</?(?:a|abbr|b|code|em|i|mark|small|span|strong|sub|sup|u)(?:\s[^<>]*)?>", re.IGNORECASE)
+"""Tags within a line: where they stood, no space stands."""
 _SPACE = re.compile(r"\s+")
 MAX_TEXT = 4000
 
