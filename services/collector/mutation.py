@@ -129,7 +129,7 @@ def _emits(emit: Emit) -> Iterator[tuple[str, Emit]]:
         for what, event in _times(emit.event):
             yield f"event {what}", structs.replace(emit, event=event)
     if emit.quote is not None:
-        other: str | QuoteRule = "chainlink" if emit.quote != "chainlink" else "bitcoin"
+        other: str | QuoteRule = "dogecoin" if emit.quote != "dogecoin" else "bitcoin"
         yield "quote changed", structs.replace(emit, quote=other)
     yield from _fields(emit)
 
