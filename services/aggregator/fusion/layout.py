@@ -82,7 +82,7 @@ ANSWERED = 7
 USED, UNIT_OFF, FROZEN, LAGGING, COPY, CAMP, RANGE = range(7)
 REASONS: tuple[str | None, ...] = (None, "unit", "frozen", "lagging", "copy", "camp", "range")
 
-PATH = 32
+PATH = 24
 """Samples of our own answer that a key remembers."""
 RING = 11
 """Samples of each source's statements that a key remembers; one more than the largest lead that is tried."""

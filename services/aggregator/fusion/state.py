@@ -226,13 +226,15 @@ class State:
         saved = []
         for metric, entry in sorted(self.keys.get(key, {}).items()):
             n = len(entry.slot_of)
+            names = sorted(entry.slot_of, key=entry.slot_of.__getitem__)
             saved.append(
                 SavedKey(
                     metric,
                     entry.head.tobytes(),
                     entry.path.tobytes(),
-                    sorted(entry.slot_of, key=entry.slot_of.__getitem__),
-                    entry.groups,
+                    names,
+                    # Most providers are their own group, which is not written.
+                    ["" if group == name else group for name, group in zip(names, entry.groups, strict=True)],
                     entry.slots[:n, _KEPT].tobytes(),
                     entry.ring[:n].tobytes(),
                 )
@@ -253,4 +255,4 @@ class State:
             entry.slots[:, _KEPT] = np.frombuffer(one.slots).reshape(n, len(_KEPT))
             entry.ring = np.frombuffer(one.ring, np.int16).reshape(n, RING, 2).copy()
             for slot, (provider, group) in enumerate(zip(one.providers, one.groups, strict=True)):
-                self._name(one.metric, entry, slot, provider, group)
+                self._name(one.metric, entry, slot, provider, group or provider)
