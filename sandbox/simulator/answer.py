@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from msgspec import Struct
 
-from sandbox.simulator.identity import Target, Universe, set_identity
+from sandbox.simulator.identity import Target, Universe, beside, set_identity
 from sandbox.simulator.inverse import Taken, write_field
 from sandbox.simulator.places import Body, getter, knowing, locate, outermost
 from sandbox.simulator.spelling import read_time, time_like
@@ -177,7 +177,9 @@ class Writer:
             for i, target in enumerate(targets):
                 old = _model(keys, i)
                 new = (
-                    self._universe.spell(self.provider, rule, target)
+                    self._universe.spell(
+                        self.provider, rule, beside(self._universe, self.provider, rule, target, str(old))
+                    )
                     if by_key
                     else f"{old}{i}"
                     if i >= len(keys)
@@ -218,9 +220,7 @@ class Writer:
         return sorted(full, key=lambda key: -full[key])
 
     def _said(self, one: Compiled, here: At) -> list[tuple[At, str]]:
-        rows = one.select(here).rows
-        named = ((at, one.entity(row, at)) for row, at in rows)
-        return [(at, _name(entity)) for at, entity in named if not isinstance(entity, Unknown)]
+        return [(found.at, found.entity) for found in self._rows(one, here)]
 
     def _fill(self, one: Compiled, here: At, body: Body, mood: Mood, shift_ms: int, taken: Taken) -> Iterator[Note]:
         rows = self._rows(one, here)

@@ -73,7 +73,9 @@ class Universe:
             return None if row is None or rule.chain_is is None else row.contracts.get(rule.chain_is)
         symbols = self.symbols(provider, rule.style)
         if target.quote is None:
-            return symbols.spell_asset(target.base)
+            code = symbols.spell_asset(target.base)
+            coin = symbols.base(code) if code is not None else None
+            return code if _is(coin, target.base) else None
         spelled = symbols.spell(target.base, target.quote)
         if spelled is None:
             return None
@@ -117,6 +119,14 @@ def targets_of(
     return list(dict.fromkeys(found))
 
 
+def beside(universe: Universe, provider: Provider, rule: EntityRule, target: Target, example: Any) -> Target:
+    """An asset that is named by a market's symbol stands in the quote of the example's symbol."""
+    if rule.kind != "asset" or rule.symbol is None or target.quote is not None or not isinstance(example, str):
+        return target
+    sides = universe.symbols(provider, rule.style).pair(example)
+    return target if sides is None else Target(target.base, sides.quote)
+
+
 def set_identity(
     universe: Universe, provider: Provider, emit: Emit, target: Target, row: Any, at: At, body: Body
 ) -> None:
@@ -131,10 +141,7 @@ def set_identity(
     if path is None:
         return
     example = getter(path)(row, at)
-    whole = target
-    if rule.kind == "asset" and rule.symbol is not None and target.quote is None and isinstance(example, str):
-        sides = universe.symbols(provider, rule.style).pair(example)
-        whole = Target(target.base, sides.quote) if sides is not None else target
+    whole = beside(universe, provider, rule, target, example)
     _put(path, universe.spell(provider, rule, whole), row, at, emit, body)
 
 

@@ -186,6 +186,8 @@ class Truth:
         if spec.name in ROWS and sides is not None:
             said = ROWS[spec.name](self.market, Question(*sides, at_ms, provider))
             return None if said is None else _within(said, spec)
+        if spec.name in ROWS and spec.unit == "quote_per_base":
+            return None  # the price of a thing that we cannot name
         if spec.name in ("asset_name", "asset_symbol") and entity.startswith("asset:"):
             row = catalogue.load().get(entity[6:])
             return None if row is None else row.name if spec.name == "asset_name" else row.symbol

@@ -88,7 +88,7 @@ def test_an_answer_is_read_as_the_truth(provider_id: str, name: str) -> None:
     told = _but_for_notes(
         [text for event in answer.mapped.events for text in untrue(event, provider_id, NOW, grain)], notes
     )
-    assert _but_for_shared_places(told, provider.endpoints[name].emits) == []
+    assert _but_for_shared_places(told, provider.endpoints[name].emits, answer.mapped.events) == []
 
 
 def _but_for_notes(wrong: list[str], notes: Iterable[Note]) -> list[str]:
@@ -102,15 +102,28 @@ def _about(text: str) -> tuple[str, str]:
     return entity, metric
 
 
-def _but_for_shared_places(wrong: list[str], emits: list[Emit]) -> list[str]:
-    """Without metrics that read the same place as another one which is right: one place can hold one number."""
+def _but_for_shared_places(wrong: list[str], emits: list[Emit], events: list[Raw]) -> list[str]:
+    """Without metrics whose place is told already: by another metric that is right throughout, or of another entity, for
+    which this very number is right.
+    """
     paths: dict[str, set[str]] = {}
     for emit in emits:
         for metric, rule in emit.fields.items():
             paths.setdefault(repr(getattr(rule, "path", rule)), set()).add(metric)
-    bad = {_about(text)[1] for text in wrong}
-    forgiven = {metric for metrics in paths.values() for metric in metrics if metrics - bad}
-    return [text for text in wrong if _about(text)[1] not in forgiven]
+    bad = {_about(text) for text in wrong}
+    bad_metrics = {metric for _, metric in bad}
+    forgiven = {metric for metrics in paths.values() for metric in metrics if metrics - bad_metrics}
+    right = {
+        value
+        for event in events
+        for metric, value in event.metrics.items()
+        if isinstance(value, float) and (event.entity, metric) not in bad
+    }
+    return [text for text in wrong if _about(text)[1] not in forgiven and _read(text) not in right]
+
+
+def _read(text: str) -> float:
+    return float(text.split(": read ")[1].split(", ")[0])
 
 
 @pytest.mark.parametrize(("provider_id", "stream", "channel"), channels())
@@ -128,6 +141,7 @@ def test_a_stream_is_read_as_the_truth(provider_id: str, stream: str, channel: s
             heard = mapper.read(decode_message(said, packing), NOW, "sandbox", bindings)
             assert heard.kind in ("ack", "bound", "ignore", "data"), (said, heard)
     kinds, wrong, books = [], [], []
+    events: list[Raw] = []
     emits = [emit for message in provider.streams[stream].messages.values() for emit in message.emits]
     for tick in range(TICKS):
         now_ms = NOW + tick * 1000
@@ -136,11 +150,12 @@ def test_a_stream_is_read_as_the_truth(provider_id: str, stream: str, channel: s
             kinds.append(heard.kind)
             if heard.mapped is not None:
                 assert not heard.mapped.faults
+                events += heard.mapped.events
                 wrong += [
                     text for event in heard.mapped.events for text in untrue(event, provider_id, now_ms, _grains(emits))
                 ]
                 books += [(now_ms, book) for book in heard.mapped.books]
-    assert _but_for_shared_places(_but_for_notes(wrong, socket.notes), emits) == []
+    assert _but_for_shared_places(_but_for_notes(wrong, socket.notes), emits, events) == []
     assert set(kinds) <= {"data"}
     for now_ms, book in books:
         assert _near_the_market(provider_id, book, now_ms), book
