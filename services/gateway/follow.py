@@ -22,6 +22,9 @@ from services.gateway.view.view import Apply
 BATCH_RECORDS = 1_000
 """Records applied before the loop gets its turn: about 5 ms."""
 IDLE_MS = 1_000
+FETCH_WAIT_MS = 25
+"""How long the broker may hold a fetch that finds nothing. A fetch asks only for partitions without buffered records, and
+while it is held nothing else is fetched: a busy partition would wait as long as the quiet ones are silent."""
 RETRY_S = 1.0
 GC_THRESHOLD = 20_000
 """Containers between two collections of the youngest generation; nearly all of ours die by reference count."""
@@ -80,7 +83,9 @@ class Follower:
     async def _connect(self) -> AIOKafkaConsumer:
         while True:
             try:
-                consumer = await self._stack.enter_async_context(kafka.reader(self._settings))
+                consumer = await self._stack.enter_async_context(
+                    kafka.reader(self._settings, fetch_max_wait_ms=FETCH_WAIT_MS)
+                )
                 break
             except MachineError as fault:
                 self._loading = str(fault)

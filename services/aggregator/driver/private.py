@@ -48,4 +48,5 @@ NAMES: tuple[Name, ...] = (
     Name("mode.services:Service", "_stopped", None, "whether a service was told to stop"),
     Name(AIOKAFKA, "_coordinator", None, "its generation tells whether the group threw us out"),
     Name(AIOKAFKA, "_partition_assignment_strategy", None, "the assignor"),
+    Name(AIOKAFKA, "_fetch_max_wait_ms", None, "how long a fetch may be held"),
 )
