@@ -82,7 +82,7 @@ def test_prices_are_served_a_crash_heals_and_ctrl_c_leaves_nothing(tmp_path: Pat
         market = until_sync(lambda: run.get("/api/market").json()["data"], 60, "a market with coins")
         assert {row["origin"] for row in market} == {"sandbox"}
 
-        names = {"gateway", "aggregator", "simulator", "collector", "health"}
+        names = {"gateway", "aggregator", "signals", "simulator", "collector", "health"}
         assert {name for name, row in until_sync(lambda: states(run), 20).items() if row["state"] == "ready"} >= names
 
         pid = int(re.findall(r"health starting \(pid (\d+)\)", run.said())[-1])
