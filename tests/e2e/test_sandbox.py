@@ -39,11 +39,13 @@ class Whole(NamedTuple):
     process: subprocess.Popen[bytes]
 
     def data(self, path: str) -> Any:
-        return httpx.get(self.gateway + path, timeout=PATIENCE_S).json()["data"]
+        """The data of an answer; None while the gateway knows nothing of it yet."""
+        return httpx.get(self.gateway + path, timeout=PATIENCE_S).json().get("data")
 
     def sources(self) -> dict[str, dict[str, Any]]:
         """Who says what of the price of bitcoin in dollars, by provider (the used statement before others)."""
-        rows = self.data("/api/market/bitcoin/sources")["metrics"]["price"]["sources"]
+        told = self.data("/api/market/bitcoin/sources") or {"metrics": {}}
+        rows = told["metrics"].get("price", {"sources": []})["sources"]
         return {row["provider"]: row for row in sorted(rows, key=lambda row: row["used"])}
 
     def off(self) -> float:
