@@ -144,7 +144,7 @@ async def bare(settings: AggregatorSettings, count: int, clock: Clock) -> None:
 
 async def bare_engine(settings: AggregatorSettings, count: int, clock: Clock) -> None:
     """A bare loop with the same engine and the same writes of fused records, bars and checkpoints; no group, no commits."""
-    from services.aggregator.driver.host import BEHIND_RECORDS, CANDLES_TAKE, CUT_TAKE, SWEEP_TAKE, TAKE
+    from services.aggregator.driver.host import CANDLES_TAKE, CUT_TAKE, SWEEP_TAKE, TAKE, is_behind
     from services.aggregator.driver.writer import OPTIONS, Writer
     from services.aggregator.engine import Partition
     from services.aggregator.engine.fold import fold
@@ -170,7 +170,12 @@ async def bare_engine(settings: AggregatorSettings, count: int, clock: Clock) ->
                 if tp.partition not in partitions:
                     partitions[tp.partition] = Partition(rules, tp.partition)
                     cut_at[tp.partition] = time.monotonic()
-                fold(partitions[tp.partition], records, int(time.monotonic() * 1000), len(records) >= BEHIND_RECORDS)
+                fold(
+                    partitions[tp.partition],
+                    records,
+                    int(time.monotonic() * 1000),
+                    is_behind(records, time.time() * 1000),
+                )
                 seen += len(records)
             writes = []
             for number, part in partitions.items():

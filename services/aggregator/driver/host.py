@@ -28,7 +28,9 @@ TAKE = 1500
 CANDLES_TAKE = 2000
 CUT_TAKE = 2000
 BEHIND_RECORDS = 500
-"""A batch this large means that the log is ahead: what is sent now would be old in the next moment."""
+BEHIND_MS = 3000
+"""A large batch whose newest record is this old means that the log is ahead: what is sent now would be old in the next moment.
+A large batch of fresh records is only a burst, and nobody waits for it."""
 SWEEP_TAKE = 1000
 ASIDES_AT_ONCE = 500
 TURN_S = 0.02
@@ -36,6 +38,11 @@ TURN_S = 0.02
 ANNOUNCE_PARTITIONS = 4
 
 log = logging.getLogger(__name__)
+
+
+def is_behind(records: Sequence[Any], wall_ms: float) -> bool:
+    """Whether a batch says that much more of the log is still to come; it paces what is sent, never what is said."""
+    return len(records) >= BEHIND_RECORDS and wall_ms - records[-1].timestamp >= BEHIND_MS
 
 
 class Held:
@@ -244,7 +251,7 @@ class Host:
         if held is None or not held.live or held.partition is None or generation != self._generation:
             return
         partition = held.partition
-        fold(partition, records, int(time.monotonic() * 1000), len(records) >= BEHIND_RECORDS)
+        fold(partition, records, int(time.monotonic() * 1000), is_behind(records, time.time() * 1000))
         self.metrics.observe("batch_records", len(records))
         count(self.metrics, held.category, partition.take_counts())
         if partition.asides:
