@@ -35,6 +35,10 @@ class Run:
     def get(self, path: str) -> httpx.Response:
         return httpx.get(f"http://127.0.0.1:{self.port}{path}", timeout=10)
 
+    def data(self, path: str) -> Any:
+        """What a route answers; None while it has nothing to say (503)."""
+        return self.get(path).json().get("data")
+
     def said(self) -> str:
         return self._log.read_text()
 
@@ -71,7 +75,7 @@ def gone(processes: list[psutil.Process]) -> bool:
 
 
 def states(run: Run) -> dict[str, Any]:
-    return {row["service"]: row for row in run.get("/api/status").json()["data"]["services"]}
+    return {row["service"]: row for row in run.data("/api/status")["services"]}
 
 
 @pytest.mark.slow
@@ -79,7 +83,7 @@ def states(run: Run) -> dict[str, Any]:
 def test_prices_are_served_a_crash_heals_and_ctrl_c_leaves_nothing(tmp_path: Path) -> None:
     with up(tmp_path) as run:
         until_sync(lambda: "first fused record" in run.said(), 60, "the first fused record")
-        market = until_sync(lambda: run.get("/api/market").json()["data"], 60, "a market with coins")
+        market = until_sync(lambda: run.data("/api/market"), 60, "a market with coins")
         assert {row["origin"] for row in market} == {"sandbox"}
 
         names = {"gateway", "aggregator", "signals", "simulator", "collector", "health"}
