@@ -15,7 +15,10 @@ def names(options: Options) -> list[str]:
 @pytest.mark.parametrize(
     "options, expected",
     [
-        (Options(live=False, idle=False, port=1), ["gateway", "aggregator", "signals", "simulator", "collector", "health"]),
+        (
+            Options(live=False, idle=False, port=1),
+            ["gateway", "aggregator", "signals", "simulator", "collector", "health"],
+        ),
         (Options(live=True, idle=False, port=1), ["gateway", "aggregator", "signals", "collector", "health"]),
         (Options(live=False, idle=True, port=1), ["gateway", "aggregator", "signals", "health"]),
     ],
