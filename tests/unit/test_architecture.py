@@ -349,10 +349,6 @@ def engine_modules() -> list[str]:
     ]
 
 
-WORDS_OF_THE_FIELD = {"delta": "a change of an order book, on every venue; Delta Exchange bears the word as its name"}
-"""Provider ids that are words of our own too; each says what it means in engine code."""
-
-
 def test_there_are_providers_to_look_for() -> None:
     assert len(provider_ids()) >= 14
 
@@ -360,7 +356,7 @@ def test_there_are_providers_to_look_for() -> None:
 @pytest.mark.parametrize("name", engine_modules())
 def test_engine_code_names_no_provider(name: str) -> None:
     """A provider is data: what only one of them needs is a field of its definition, never a branch."""
-    ids = provider_ids() - WORDS_OF_THE_FIELD.keys()
+    ids = provider_ids()
     found = []
     for node in ast.walk(tree(name)):
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.strip().lower() in ids:
