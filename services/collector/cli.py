@@ -1,4 +1,4 @@
-"""`parallax providers`: list, show, lint, try, match. Data to stdout, talk to stderr; 0 done, 1 failed, 2 wrong call."""
+"""`parallax providers`: list, show, lint, try, match, new, probe. Data to stdout, talk to stderr; 0 done, 1 failed, 2 wrong call."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import msgspec
 
+from schemas import categories
 from services.collector import proof
 from services.collector.coverage import coverage
 from services.collector.decode import DecodeError, decode_message
@@ -22,20 +22,12 @@ from services.collector.map.messages import compile_stream
 from services.collector.match import Match, match
 from services.collector.proofs.cli import run_draft, run_lint, run_mutate, run_schema
 from services.collector.reading import Answer, Reader
-from services.collector.registry import lint as linting
 from services.collector.registry import load as loading
 from services.collector.registry.load import Loaded, Registry
 from services.collector.registry.model import Provider
+from services.collector.registry.overview import summary
 from services.collector.terminal import DONE, FAILED, WRONG_CALL, WrongCall, table, talk
 from services.common.errors import DefinitionError
-
-
-class Verb(NamedTuple):
-    """One sub-command."""
-
-    name: str
-    run: Any
-    sentence: str
 
 
 def main(argv: list[str]) -> int:
@@ -128,7 +120,39 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--all", action="store_true", help="every fit, best first")
     one.add_argument("--json", action="store_true")
     one.set_defaults(run=run_match)
+
+    one = verbs.add_parser("new", help="propose a definition from one answer, with reasons, and write its folder")
+    one.add_argument("provider", help="id of the new provider")
+    one.add_argument("--home", required=True, choices=sorted(categories.load()), help="category it belongs to")
+    one.add_argument("--url", help="request URL; sent once, unless there is a payload")
+    one.add_argument("--payload", type=Path, help="file with a saved answer")
+    one.add_argument("--into", type=Path, help="folder of definitions; none: PARALLAX_PROVIDERS_PATH, or ./providers")
+    one.add_argument("--entity", metavar="KIND:NAME", help="what a single answer is about, as asset:bitcoin")
+    one.add_argument("--quote", help="asset in which money is counted, as usd")
+    one.set_defaults(run=run_new)
+
+    one = verbs.add_parser("probe", help="ask the provider once, for real: outcome, latency, events")
+    one.add_argument("provider")
+    one.add_argument("--endpoint", help="none: the definition's probe")
+    one.add_argument("--param", action="append", default=[], metavar="k=v")
+    one.set_defaults(run=run_probe)
     return parser
+
+
+def run_new(args: argparse.Namespace) -> int:
+    """A folder from one answer."""
+    from services.collector import newcomer  # brings the HTTP client, which no other verb but `probe` needs
+
+    return newcomer.run(args)
+
+
+def run_probe(args: argparse.Namespace) -> int:
+    """One request, answered and mapped."""
+    from services.collector import probing  # brings the HTTP client
+
+    registry = loading.load()
+    args.param = dict(_pairs(args.param, "=", "--param k=v"))
+    return probing.run(args, registry, _find(registry, args.provider).provider, _show_mapped)
 
 
 def run_list(args: argparse.Namespace) -> int:
@@ -145,27 +169,6 @@ def run_list(args: argparse.Namespace) -> int:
         table(rows, ("id", "home", "status", "endpoints", "streams", "categories", "name"))
         talk(f"{len(rows)} providers; see: parallax providers show ID")
     return DONE
-
-
-def summary(loaded: Loaded) -> dict[str, Any]:
-    """One definition as a row."""
-    one = loaded.provider
-    categories = sorted({emit.category or one.home for _, emit in linting.emits_of(one)} | {one.home})
-    return {
-        "id": one.id,
-        "name": one.name,
-        "home": one.home,
-        "categories": categories,
-        "status": one.status,
-        "key": one.auth.kind != "none" and not one.auth.optional,
-        "endpoints": sorted(one.endpoints),
-        "streams": sorted(one.streams),
-        "group": one.group or one.id,
-        "verified": one.verified,
-        "homepage": one.homepage,
-        "docs": one.docs,
-        "registry": loaded.hash,
-    }
 
 
 def run_show(args: argparse.Namespace) -> int:

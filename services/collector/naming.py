@@ -1,0 +1,206 @@
+"""Where the rows of an unknown answer stand, and by which of their fields our tables know what they are about. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+from schemas.assets import SLUGS
+from services.collector.leaves import leaves_of, step, tokens_of
+from services.collector.map.identity import Identity
+from services.collector.map.symbols import Symbols
+from services.collector.registry.model import SymbolStyle
+from services.common.errors import DefinitionError
+
+SAMPLE: Final = 500
+"""Rows that are looked at."""
+DEEPEST: Final = 4
+SEPARATORS: Final = ("-", "_", "/", ":", "")
+SUFFIXES: Final = {"exchange": ("",), "derivatives": ("-SWAP", "-PERP", "_PERP", "-PERPETUAL", "PERP", "")}
+NAMING: Final = (
+    "id",
+    "slug",
+    "symbol",
+    "code",
+    "ticker",
+    "coin",
+    "asset",
+    "currency",
+    "pair",
+    "market",
+    "instrument",
+    "name",
+    "key",
+)
+"""Words of a field that may name an entity, best first."""
+SIDES: Final = (("base", "quote"), ("base", "target"))
+
+
+class Rows(NamedTuple):
+    path: str | None
+    rows: list[tuple[str | None, dict[str, Any]]]
+    """Key (for entries of an object) and row."""
+
+
+class Who(NamedTuple):
+    known: int
+    rank: int
+    entity: dict[str, str]
+    style: dict[str, str] | None
+    because: str
+
+
+def best(payload: Any, home: str, identity: Identity, entity: str | None) -> tuple[Rows, Who]:
+    places = list(_places(payload, ""))
+    if isinstance(payload, dict):
+        places.append(Rows(None, [(None, payload)]))
+    if entity is not None:
+        kind, _, name = entity.partition(":")
+        if not places:
+            raise _no_rows(payload)
+        place = next((one for one in places if one.path is None), places[0])
+        return place, Who(1, 0, {"kind": kind, "is": name}, None, "you said so")
+    found: tuple[Rows, Who] | None = None
+    for place in places:
+        for who in _candidates(place, home, identity):
+            if found is None or (who.known, -who.rank) > (found[1].known, -found[1].rank):
+                found = (place, who)
+    if found is not None:
+        return found
+    raise _no_rows(payload) if not places or not any(one.path for one in places) else DefinitionError(
+        where=places[0].path or "the answer", expected=f"rows that name {'pairs' if home in SUFFIXES else 'assets'} of our tables",
+        got=f"{len(places[0].rows)} rows with {', '.join(list(places[0].rows[0][1])[:12])}",
+        do="say what it is about (--entity asset:bitcoin), or add the provider's ids or codes to schemas/assets.yaml or venues.yaml",
+    )  # fmt: skip
+
+
+def _no_rows(payload: Any) -> DefinitionError:
+    place = next(_positional(payload, ""), None)
+    if place is not None:
+        return DefinitionError(
+            where=place, expected="rows that are objects with named fields", got="positional arrays, whose places have no names",
+            do=f'write the emit by hand from the documentation: rows: {place}, fields as "[0]", "[1]" (docs/providers/format.md, Paths)',
+        )  # fmt: skip
+    return DefinitionError(
+        where="the answer", expected="a list or an object of objects", got=type(payload).__name__,
+        do="say what it is about: --entity asset:bitcoin",
+    )  # fmt: skip
+
+
+def _places(node: Any, path: str, depth: int = 0) -> Iterator[Rows]:
+    """Every list or object of objects, from the outside in."""
+    if depth > DEEPEST:
+        return
+    if isinstance(node, list):
+        rows = [row for row in node if isinstance(row, dict)]
+        if rows and len(rows) == len(node):
+            yield Rows(f"{path or '$'}[*]", [(None, row) for row in rows])
+        return
+    if not isinstance(node, dict):
+        return
+    values = list(node.values())
+    if len(values) >= 2 and all(isinstance(value, dict) and value for value in values) and _alike(values):
+        yield Rows(f"{path or '$'}.*", [(key, value) for key, value in node.items()])
+        return
+    for key, value in node.items():
+        yield from _places(value, step(path, key), depth + 1)
+
+
+def _alike(rows: Sequence[dict[str, Any]]) -> bool:
+    """Entries of a table share at least half of their keys."""
+    common = set(rows[0]).intersection(*rows[1:])
+    return 2 * len(common) >= max(len(row) for row in rows)
+
+
+def _positional(node: Any, path: str, depth: int = 0) -> Iterator[str]:
+    if isinstance(node, list) and node and all(isinstance(row, list) for row in node):
+        yield f"{path or '$'}[*]"
+    elif isinstance(node, dict) and depth <= DEEPEST:
+        values = list(node.values())
+        if len(values) >= 2 and all(isinstance(value, list) for value in values):
+            yield f"{path or '$'}.*"
+        for key, value in node.items():
+            yield from _positional(value, step(path, key), depth + 1)
+
+
+def _candidates(place: Rows, home: str, identity: Identity) -> Iterator[Who]:
+    """Ways to name the rows by the tables; only texts, for numbers that are ids look like any other number."""
+    sample = place.rows[:SAMPLE]
+    texts = {path: leaf.texts for path, leaf in leaves_of([row for _, row in sample]).items() if leaf.texts}
+    if sample[0][0] is not None:
+        texts = {"$key": [key for key, _ in sample if key is not None], **texts}
+    for path, values in texts.items():
+        words = tokens_of(path)
+        rank = next((number for number, word in enumerate(NAMING) if words and words[-1] == word), None)
+        if rank is None:
+            continue
+        if home in SUFFIXES:
+            yield from _pairs(path, values, home, rank, identity)
+        else:
+            yield from _assets(path, values, rank, identity)
+    if home in SUFFIXES:
+        yield from _apart(texts, home, identity)
+
+
+def _assets(path: str, values: list[str], rank: int, identity: Identity) -> Iterator[Who]:
+    for table in sorted({name for asset in identity.assets.values() for name in asset.ids} | {SLUGS}):
+        known = sum(
+            value in identity.assets
+            if table == SLUGS
+            else not value.isdigit() and identity.asset_by_id(table, value) is not None
+            for value in values
+        )
+        if _enough(known, values):
+            # Equal counts: the table that most providers copy their slugs from, then the alphabet.
+            order = rank + (0.0 if table == SLUGS else 0.1)
+            yield Who(
+                known, round(order * 10), {"kind": "asset", "id": path, "table": table}, None,
+                f"{known} of {len(values)} values of {path} are ids of table {table} in schemas/assets.yaml; "
+                "check that the provider means the same coins",
+            )  # fmt: skip
+    symbols = Symbols(None, identity.venues.unlisted)
+    known = sum(symbols.coin(value) is not None for value in values)
+    if _enough(known, values):
+        yield Who(
+            known, (rank + 20) * 10, {"kind": "asset", "symbol": path}, None,
+            f"{known} of {len(values)} values of {path} are codes of schemas/venues.yaml; "
+                "codes are shared by many coins, so check the rare ones",
+        )  # fmt: skip
+
+
+def _pairs(path: str, values: list[str], home: str, rank: int, identity: Identity) -> Iterator[Who]:
+    venue = identity.venues.unlisted
+    for separator in SEPARATORS:
+        for suffix in SUFFIXES[home]:
+            symbols = Symbols(SymbolStyle(separator=separator, suffix=suffix), venue)
+            known = sum(symbols.pair(value) is not None for value in values)
+            if _enough(known, values):
+                lower = all(value == value.lower() for value in values)
+                style = {"separator": separator, "case": "lower" if lower else "upper"} | (
+                    {"suffix": suffix} if suffix else {}
+                )
+                yield Who(
+                    known, rank * 10, {"kind": "pair" if home == "exchange" else "perp", "symbol": path}, style,
+                    f"{known} of {len(values)} values of {path} are two known codes "
+                    + (f"with {separator!r} between" if separator else "written together"),
+                )  # fmt: skip
+
+
+def _apart(texts: Mapping[str, list[str]], home: str, identity: Identity) -> Iterator[Who]:
+    symbols = Symbols(None, identity.venues.unlisted)
+    for base_word, quote_word in SIDES:
+        base = next((path for path in texts if base_word in tokens_of(path)), None)
+        quote = next((path for path in texts if quote_word in tokens_of(path)), None)
+        if base is None or quote is None:
+            continue
+        known = min(sum(symbols.coin(value) is not None for value in texts[path]) for path in (base, quote))
+        if _enough(known, texts[base]):
+            kind = "pair" if home == "exchange" else "perp"
+            yield Who(
+                known, 300, {"kind": kind, "base": base, "quote": quote}, None,
+                f"{known} of {len(texts[base])} rows have known codes in {base} and {quote}",
+            )  # fmt: skip
+
+
+def _enough(known: int, values: Sequence[str]) -> bool:
+    return known >= 2 or (known == 1 and len(values) == 1)

@@ -1,0 +1,192 @@
+"""What `providers new` proposes of an answer, exactly; and what it leaves out, and says."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from services.collector.leaves import number_of, time_unit, tokens_of
+from services.collector.map import identity
+from services.collector.proposal import Proposal, propose
+from services.common.errors import DefinitionError
+
+COINS: list[dict[str, Any]] = [
+    {
+        "id": "bitcoin", "symbol": "btc", "name": "Bitcoin", "current_price": 61234.5, "market_cap": 1.21e12, "market_cap_rank": 1,
+        "total_volume": 3.1e10, "price_change_percentage_24h": 1.25, "max_supply": 21000000, "ath_date": "2024-03-14T07:10:36.635Z",
+        "last_updated": "2026-11-22T10:00:00.000Z", "roi": None,
+    },
+    {
+        "id": "ethereum", "symbol": "eth", "name": "Ethereum", "current_price": 2412.25, "market_cap": 2.9e11, "market_cap_rank": 2,
+        "total_volume": 1.5e10, "price_change_percentage_24h": -0.75, "max_supply": 0, "ath_date": "2021-11-10T14:24:19.604Z",
+        "last_updated": "2026-11-22T10:00:05.000Z", "roi": {"times": 40.1},
+    },
+]  # fmt: skip
+
+
+def proposed(payload: Any, home: str = "market", **known: Any) -> Proposal:
+    return propose(payload, home, identity.load(), **known)
+
+
+def left(proposal: Proposal) -> dict[str, str]:
+    return {reason.what: reason.because for reason in proposal.left_out}
+
+
+def test_a_list_of_coins_gives_ids_a_quote_from_the_request_and_a_time() -> None:
+    found = proposed(COINS, asked={"vs_currency": "usd"})
+    assert found.emit() == {
+        "rows": "$[*]",
+        "entity": {"kind": "asset", "id": "id", "table": "coingecko"},
+        "quote": "usd",
+        "event": {"path": "last_updated", "unit": "iso"},
+        "fields": {
+            "asset_symbol": "symbol",
+            "asset_name": "name",
+            "price": {"path": "current_price", "required": True},
+            "market_cap": "market_cap",
+            "market_rank": "market_cap_rank",
+            "change_24h_pct": "price_change_percentage_24h",
+            "max_supply": {"path": "max_supply", "nulls": [0]},
+            "ath_time": {"path": "ath_date", "time": "iso"},
+        },
+    }
+    assert set(left(found)) == {"total_volume", "roi", "roi.times"}
+
+
+def test_money_without_a_stated_currency_is_left_out_and_said() -> None:
+    found = proposed(COINS)
+    assert found.quote is None
+    assert "price" not in found.fields
+    assert left(found)["current_price"] == "money without a stated currency; say it: --quote usd"
+    assert proposed(COINS, quote="euro").quote == "euro"
+
+
+def test_a_currency_in_the_path_is_the_only_one_that_counts() -> None:
+    rows = [
+        {"slug": name, "quotes": {"USD": {"price": usd}, "EUR": {"price": usd / 2}}}
+        for name, usd in (("bitcoin", 60000.0), ("ethereum", 2400.0))
+    ]
+    found = proposed({"data": rows})
+    assert (found.rows, found.quote, found.fields) == (
+        "data[*]",
+        "usd",
+        {"price": {"path": "quotes.USD.price", "required": True}},
+    )
+    assert left(found)["quotes.EUR.price"] == "not under quotes.USD: another currency"
+
+
+def test_tickers_keyed_by_symbol_give_pairs_with_their_spelling() -> None:
+    tickers = {
+        "BTC_USDT": {"lastPrice": "61234.5", "bidPrice": "61234", "askPrice": "61235",
+                     "baseVolume24h": "12.5", "volume": "9", "updated": 1795341600123},
+        "ETH_USDT": {"lastPrice": "2412.25", "bidPrice": "2412", "askPrice": "2413",
+                     "baseVolume24h": "43.5", "volume": "8", "updated": 1795341600456},
+    }  # fmt: skip
+    found = proposed({"code": 0, "data": tickers}, "exchange")
+    assert found.style == {"separator": "_", "case": "upper"}
+    assert found.emit() == {
+        "rows": "data.*",
+        "entity": {"kind": "pair", "symbol": "$key"},
+        "quote": "pair",
+        "event": {"path": "updated", "unit": "ms"},
+        "fields": {
+            "last": {"path": "lastPrice", "required": True},
+            "bid": "bidPrice",
+            "ask": "askPrice",
+            "volume_base_24h": "baseVolume24h",
+        },
+    }
+    assert list(left(found)) == ["volume"]
+
+
+@pytest.mark.parametrize(
+    ("symbols", "style"),
+    [
+        (("BTCUSDT", "ETHUSDT"), {"separator": "", "case": "upper"}),
+        (("btc-usdt", "eth-usdt"), {"separator": "-", "case": "lower"}),
+        (("BTC/USDT", "ETH/USDT"), {"separator": "/", "case": "upper"}),
+    ],
+)
+def test_pairs_are_read_in_the_spelling_that_most_rows_have(symbols: tuple[str, str], style: dict[str, str]) -> None:
+    found = proposed([{"symbol": symbol, "last": 10.5} for symbol in symbols], "exchange")
+    assert (found.style, found.entity) == (style, {"kind": "pair", "symbol": "symbol"})
+
+
+def test_sides_in_two_fields_are_a_pair() -> None:
+    rows = [{"base": base, "quote": "USDT", "last": 10.5} for base in ("BTC", "ETH")]
+    assert proposed(rows, "exchange").entity == {"kind": "pair", "base": "base", "quote": "quote"}
+
+
+def test_bid_above_ask_says_that_the_names_mislead() -> None:
+    rows = [{"symbol": symbol, "last": 10.5, "bid": 11.0, "ask": 10.0} for symbol in ("BTCUSDT", "ETHUSDT")]
+    found = proposed(rows, "exchange")
+    assert list(found.fields) == ["last"]
+    assert left(found)["bid"] == left(found)["ask"] == "bid is above ask in 2 of 2 rows"
+
+
+def test_small_changes_may_be_fractions_and_are_left_out() -> None:
+    rows = [{"id": name, "change_24h_pct": 0.015, "rank": 1} for name in ("bitcoin", "ethereum")]
+    assert left(proposed(rows))["change_24h_pct"].endswith("its values are so small that they may be fractions")
+
+
+def test_the_time_of_the_answer_is_not_taken_for_the_time_of_the_data() -> None:
+    found = proposed({"timestamp": 1795341600, "coins": [{"id": "bitcoin", "rank": 1}, {"id": "ethereum", "rank": 2}]})
+    assert found.event is None
+    assert "$.timestamp" in left(found)
+
+
+def test_a_single_answer_needs_to_be_told_what_it_is_about() -> None:
+    found = proposed({"priceUsd": "61234.5"}, entity="asset:bitcoin")
+    assert found.emit() == {
+        "entity": {"kind": "asset", "is": "bitcoin"},
+        "quote": "usd",
+        "fields": {"price": {"path": "priceUsd", "required": True}},
+    }
+
+
+@pytest.mark.parametrize(
+    ("payload", "home", "words"),
+    [
+        ([["BTCUSDT", 1.5], ["ETHUSDT", 2.5]], "exchange", 'positional arrays, whose places have no names; write the emit by hand'),
+        ({"result": [[1795341600, "1"], [1795341660, "2"]]}, "exchange", "result[*]: expected rows that are objects with named fields"),
+        ([{"id": "no-such-coin-1"}, {"id": "no-such-coin-2"}], "market", "expected rows that name assets of our tables"),
+        ([{"id": "bitcoin", "odd": 1}, {"id": "ethereum", "odd": 2}], "market", "expected fields that are metrics of market, got id, odd"),
+        ("text", "market", "expected a list or an object of objects, got str"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_proposed_is_said_with_the_way_out(payload: Any, home: str, words: str) -> None:
+    with pytest.raises(DefinitionError) as error:
+        proposed(payload, home)
+    assert words in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("values", "unit"),
+    [
+        ([1795341600], "s"),
+        ([1795341600123, "1795341600456"], "ms"),
+        ([1795341600123456], "us"),
+        ([1795341600123456789], "ns"),
+        (["2026-11-22T10:00:00Z"], "iso"),
+        ([1795341600, 1795341600123], None),
+        ([61234.5], None),
+        ([], None),
+    ],
+)
+def test_a_time_is_known_by_its_size_or_form(values: list[Any], unit: str | None) -> None:
+    assert time_unit(values) == unit
+
+
+def test_words_of_names() -> None:
+    assert tokens_of("lastPrice") == ["last", "price"]
+    assert tokens_of("high24hr") == ["high", "24h"]
+    assert tokens_of("price_change_percentage_24h") == ["price", "change", "pct", "24h"]
+
+
+@pytest.mark.parametrize(
+    ("value", "number"),
+    [("$1,234.5", 1234.5), ("-2.5%", -2.5), (True, None), ("1,2", None), ("abc", None), (3, 3.0), ("1e5", 100000.0)],
+)
+def test_numbers_in_texts(value: Any, number: float | None) -> None:
+    assert number_of(value) == number
