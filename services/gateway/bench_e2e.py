@@ -110,6 +110,7 @@ async def measure(rates: list[int], rounds: int, seconds: float) -> dict[str, An
         for _ in range(rounds):
             for rate in rates:
                 samples[rate].append(await sample(source, heard, pids, rate, seconds))
+        pairs = len(source.symbols)
         listening.cancel()
         await asyncio.gather(listening, return_exceptions=True)
     found = {str(rate): summary(rows) for rate, rows in samples.items()}
@@ -120,7 +121,7 @@ async def measure(rates: list[int], rounds: int, seconds: float) -> dict[str, An
         "is": top,
         "met": top <= TARGET_P99_MS,
     }
-    return {"pairs": len(source.symbols), "rates": found, "targets": [target]}
+    return {"pairs": pairs, "rates": found, "targets": [target]}
 
 
 async def sample(source: Venue, heard: list[Heard], pids: dict[str, int], rate: int, seconds: float) -> dict[str, Any]:
