@@ -18,7 +18,7 @@ lint: setup ## Style, types, architecture, provider definitions, generated files
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
-	$(PY) -m pytest -q tests/unit/test_architecture.py tests/unit/schemas tests/unit/test_docs.py
+	$(PY) -m pytest -q tests/unit/test_architecture.py tests/unit/schemas tests/unit/test_docs.py tests/unit/test_provider_pages.py
 	$(PY) -m services.cli providers lint
 
 unit: setup ## Unit tests: pure parts, no servers; under a minute.
@@ -35,11 +35,12 @@ chaos: setup ## Kill things for minutes, and prove that nothing is lost.
 bench: setup ## Side-by-side benchmarks; one of them: make bench ARGS=aggregator.
 	$(PY) -m services.cli bench $(ARGS)
 
-docs: setup ## Write the generated references: schemas/generated, docs/reference.
+docs: setup ## Write the generated references: schemas/generated, docs/reference, docs/providers.
 	$(PY) -m schemas.generate
 	$(PY) -m services.cli providers schema > schemas/generated/provider.schema.json
 	$(PY) -m schemas.metrics_page
 	$(PY) -m scripts.reference
+	$(PY) -m scripts.provider_pages
 
 lock: setup ## Pin requirements*.in with hashes.
 	$(PY) -m uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
