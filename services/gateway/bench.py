@@ -217,7 +217,7 @@ def ask(port: int, seconds: float) -> tuple[int, float, float]:
 
 def delivered(port: int) -> tuple[int, int]:
     """Records and writes that the server has sent to WebSocket clients."""
-    stats = httpx.get(f"http://127.0.0.1:{port}/api/status", timeout=10.0).json()["data"]["gateway"]
+    stats = httpx.get(f"http://127.0.0.1:{port}/api/status", timeout=60.0).json()["data"]["gateway"]
     return stats["ws_sent_records"], stats["ws_writes"]
 
 
