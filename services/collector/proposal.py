@@ -22,6 +22,16 @@ MAIN: Final = ("price", "last", "mark_price", "bid")
 ORDERED: Final = (("bid", "ask"), ("low_24h", "high_24h"), ("pair_low_24h", "pair_high_24h"))
 FRACTION_AT_MOST: Final = 0.2
 """Percentages that never exceed this may be fractions: nothing tells."""
+_COUNTED = "contracts, coins or money: the name does not tell"
+_INTERVAL = "the name does not tell for which interval"
+_SIGN = "a difference or percent: the name does not tell"
+AMBIGUOUS: Final = {
+    "open_interest": _COUNTED, "funding_rate": _INTERVAL, "funding_rate_next": _INTERVAL, "interest_rate": _INTERVAL,
+    "next_funding_time": "the last, this or the next one: providers differ",
+    "change_24h": _SIGN, "pair_change_24h": _SIGN, "pair_status": "every provider has words of its own: it needs a map",
+    "trade_price": "a trade, or the newest price of a ticker or candle", "trade_size": "a trade, or a sum of them",
+}  # fmt: skip
+"""Metrics whose name alone is no proof, and what is open; seen in many definitions."""
 SYNONYMS: Final = {
     "market": {"current price": "price", "usd price": "price", "rank": "market_rank",
                "cap rank": "market_rank", "market cap rank": "market_rank",
@@ -190,6 +200,8 @@ def meaning(name: str) -> tuple[str, ...]:
 
 def _rule(path: str, leaf: Leaf, spec: Spec) -> tuple[Any, str]:
     """How the metric is read and what speaks for it; None and the doubt."""
+    if spec.name in AMBIGUOUS:
+        return None, AMBIGUOUS[spec.name]
     if not leaf.values:
         return None, "it has no value in this answer"
     if spec.unit == "unix_ms":

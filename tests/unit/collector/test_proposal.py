@@ -130,6 +130,21 @@ def test_small_changes_may_be_fractions_and_are_left_out() -> None:
     assert left(proposed(rows))["change_24h_pct"].endswith("its values are so small that they may be fractions")
 
 
+@pytest.mark.parametrize(
+    ("home", "path", "doubt"),
+    [
+        ("derivatives", "openInterest", "contracts, coins or money"),
+        ("derivatives", "fundingRate", "for which interval"),
+        ("exchange", "priceChange24h", "a difference or percent"),
+    ],
+)
+def test_a_name_that_leaves_the_unit_open_is_left_out_and_said(home: str, path: str, doubt: str) -> None:
+    rows = [{"symbol": symbol, path: 0.5, "last": 1.5, "markPrice": 1.5} for symbol in ("BTCUSDT", "ETHUSDT")]
+    found = proposed(rows, home)
+    assert list(found.fields) == ["mark_price" if home == "derivatives" else "last"]
+    assert doubt in left(found)[path]
+
+
 def test_the_time_of_the_answer_is_not_taken_for_the_time_of_the_data() -> None:
     found = proposed({"timestamp": 1795341600, "coins": [{"id": "bitcoin", "rank": 1}, {"id": "ethereum", "rank": 2}]})
     assert found.event is None
