@@ -75,6 +75,8 @@ class FusedMetric(Struct, frozen=True, kw_only=True, omit_defaults=True):
     method: str = ""
     as_of_ms: int = 0
     by: list[Source] = []
+    quality: Quality | None = None
+    """Quality of this metric alone; None in a record of one metric, whose own quality it is."""
 
 
 class Quality(Struct, frozen=True, kw_only=True):

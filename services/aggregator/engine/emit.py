@@ -190,7 +190,8 @@ def render(entity: Entity, names: Names, rules: Rules, fuser: Fuser) -> tuple[by
             by += [one for one in aside[name] if one.provider not in spoken]
         if name in money:
             has_money = True
-        qualities.append(quality.of_metric(specs[name], answer, seen, as_of_ms))
+        own = quality.of_metric(specs[name], answer, seen, as_of_ms)
+        qualities.append(own)
         metrics[name] = FusedMetric(
             value=answer.value,
             confidence=answer.confidence,
@@ -202,6 +203,7 @@ def render(entity: Entity, names: Names, rules: Rules, fuser: Fuser) -> tuple[by
             method=answer.method,
             as_of_ms=newest_ms,
             by=by,
+            quality=own if len(found) > 1 else None,
         )
     origin: Origin = _ORIGIN_OF[real]
     data = _encode(

@@ -265,6 +265,7 @@ class FusedKind:
             method=metric.method,
             as_of=instant(as_of_ms),
             stale=name in age.stale_metrics,
+            quality=metric.quality,
         )
         if sources:
             record.sources = [self._source(name, source, metric, fused.as_of_ms) for source in metric.by]

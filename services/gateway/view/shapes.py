@@ -48,6 +48,8 @@ class MetricRecord(Struct, kw_only=True, omit_defaults=True):
     method: str
     as_of: str
     stale: bool
+    quality: Quality | None = None
+    """Of this metric; absent where the record has no other, whose quality it is."""
     sources: list[SourceRecord] | None = None
     """Only where sources were asked for."""
 

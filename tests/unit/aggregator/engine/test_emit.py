@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import msgspec
+
+from schemas.events import Fused, Quality
 from services.aggregator.engine import Partition
 from services.aggregator.engine.fold import fold
 from tests.unit.aggregator.engine.logs import log, raw, rules
@@ -47,3 +50,19 @@ def test_when_sources_learn_dirty_keys_keep_the_answer_from_before() -> None:
     early = partition.due.waiting()[0]
     assert early.key == b"asset:early"
     assert early.payload is not None
+
+
+def test_each_metric_tells_its_own_quality_unless_it_is_the_only_one() -> None:
+    partition = Partition(rules(), 0)
+    fold(
+        partition, log(raw("asset:one", price=100.0), raw("asset:two", metrics={"price": 100.0, "volume_24h": 5e6})), 0
+    )
+    one, two = (msgspec.json.decode(value, type=Fused) for _, value in partition.take(0, 2))
+    assert one.metrics["price"].quality is None
+    assert one.quality == Quality(
+        completeness=1.0, consistency=1.0, timeliness=1.0, diversity=0.0, confidence=one.metrics["price"].confidence
+    )
+    price, volume = two.metrics["price"], two.metrics["volume_24h"]
+    assert price.quality is not None
+    assert volume.quality is not None
+    assert (price.quality.confidence, volume.quality.confidence) == (price.confidence, volume.confidence)
