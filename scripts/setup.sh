@@ -64,8 +64,11 @@ if ! wait $installer; then
   exit 1
 fi
 
-say "3/3 the command parallax"
+say "3/3 the command parallax and its compiled parts"
 .venv/bin/python -m pip install --disable-pip-version-check --no-input --quiet --no-deps --no-build-isolation --editable . \
   >>.venv/setup.log 2>&1 || { tail -n 15 .venv/setup.log >&2; exit 1; }
+# The fusion kernels are compiled once and cached, so that the first start need not wait for the compiler.
+.venv/bin/python -c "from services.aggregator.fusion import Fuser; Fuser.warm(wait=True)" >>.venv/setup.log 2>&1 ||
+  { tail -n 15 .venv/setup.log >&2; exit 1; }
 cat "$pins" pyproject.toml >".venv/.$kind"
 say "ready: .venv/bin/parallax --help"
