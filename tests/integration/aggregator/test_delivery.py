@@ -9,6 +9,7 @@ import pytest
 from services.common.settings import CommonSettings
 from tests.fixtures import oracle, rerun
 from tests.fixtures.aggregators import TOPICS, events, feed, read, settled, workers
+from tests.fixtures.until import until
 
 pytestmark = [pytest.mark.timeout(120), pytest.mark.topics(*TOPICS)]
 
@@ -18,8 +19,13 @@ async def test_every_entity_ends_as_a_plain_fold_of_the_log_says(
     common: CommonSettings, tmp_path: Path, driver: str
 ) -> None:
     await feed(common, events(4000, 100))
+
+    async def told() -> bool:
+        return oracle.faults(await read(common, "raw.market"), await read(common, "fused.market")) == []
+
     async with workers(common, tmp_path, PARALLAX_DRIVER=driver) as (worker,):
-        await settled(common)
+        # Faust's own commit can stand still for good although all is folded (faust-streaming 596), so the records are asked.
+        await (settled(common) if driver == "batch" else until(told, 60, "every entity is told as the log says"))
         assert worker.stop() == 0
     raw, fused = await read(common, "raw.market"), await read(common, "fused.market")
     assert oracle.faults(raw, fused) == []
