@@ -32,8 +32,11 @@ class Port:
 
     async def go_to(self, tp: TP, offset: int) -> None:
         """Fetch the partition from this offset on."""
-        await self.consumer.seek(tp, offset)
-        # `seek` keeps the offset as read, and the loop delivers from the read offset on.
+        thread = self.consumer._thread
+        # Faust's own `seek` changes aiokafka's buffers from another thread, in the middle of a fetch: KeyError there, and a crash.
+        await thread.call_thread(thread.seek, tp, offset)
+        # The loop delivers from the read offset on.
+        self.consumer._read_offset[tp] = offset
 
     def highwater(self, tp: TP) -> int | None:
         """End of the log as the consumer last saw it."""
