@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from msgspec import Struct
@@ -26,6 +27,9 @@ class Expected(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     provenance: str
     """recorded, documented or inferred."""
     source: str
+    derived: Literal["", "independent"] = ""
+    """independent: the events were written from payload and documentation by someone who had not seen the mapping."""
+    derived_on: datetime.date | None = None
     params: dict[str, str | int | float | bool] = {}
     status: int = 200
     headers: dict[str, str] = {}

@@ -48,7 +48,11 @@ def run_lint(args: argparse.Namespace) -> int:
     else:
         for fault in faults:
             print(fault)
-    talk(f"{len(asked)} definitions, {len(faults)} faults")
+    independent = 0 if args.no_proof or faults else sum(map(independent_proofs, asked))
+    talk(
+        f"{len(asked)} definitions, {len(faults)} faults"
+        + (f", {independent} proofs derived independently" * (independent > 0))
+    )
     return FAILED if faults else DONE
 
 
@@ -64,6 +68,11 @@ def proof_faults(folder: Path) -> Iterator[Fault]:
                 yield Fault(str(case.payload), 1, case.target, f"{difference} [proof]")
     except DefinitionError as error:
         yield Fault(str(folder), 1, "", f"{error} [proof]")
+
+
+def independent_proofs(folder: Path) -> int:
+    """How many expectations of a folder were derived by someone who had not seen its mapping."""
+    return sum(case.expected.derived == "independent" for case in proof.cases(folder))
 
 
 def folders(names: list[str]) -> list[Path]:
