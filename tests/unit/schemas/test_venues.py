@@ -81,7 +81,7 @@ needs_recordings = pytest.mark.skipif(
         ("yobit", "uni_btc", None),
         ("a venue nobody listed", "BTC-USD", Pair("bitcoin", "usd")),
         ("a venue nobody listed", "btcusd", Pair("bitcoin", "usd")),
-        ("a venue nobody listed", "UNI-USD", None),
+        ("a venue nobody listed", "HOT-USD", None),
         ("binance", "", None),
         ("binance", "USDT", None),
         ("binance", "USDTUSDT", None),
@@ -163,7 +163,7 @@ def test_a_flood_of_symbols_does_not_grow_the_memory() -> None:
 def test_all_faults_of_the_venues_are_told_at_once() -> None:
     text = tables.read(venues.FILE)
     for old, new in (
-        ("  UNI: uniswap ", "  UNO: uniswap "),
+        ("  HOT: holotoken ", "  HOD: holotoken "),
         ("  WBTC: wrapped-bitcoin", "  WBTC: bitcoin"),
         ("  CGLD: celo", "  CGLD: cello\n  xyz: dogecoin"),
         ("major: [BTC,", "major: [NOBODY, BTC,"),
@@ -184,10 +184,10 @@ def test_all_faults_of_the_venues_are_told_at_once() -> None:
     with pytest.raises(tables.TableError) as caught:
         venues.parse(text)
     assert caught.value.faults == (
-        "shared: UNI: expected a decision, uniswap, unicorn-token have it",
+        "shared: HOT: expected a decision, holotoken, hydro-protocol have it",
         "shared: WBTC: expected one of wrapped-bitcoin, arbitrum-bridged-wbtc-arbitrum-one, "
         "polygon-bridged-wbtc-polygon-pos, got 'bitcoin'",
-        "shared: UNO: expected one of no asset, got 'uniswap'",
+        "shared: HOD: expected one of no asset, got 'holotoken'",
         "major: NOBODY: expected a code that is decided above",
         "venues.dydx: Object contains unknown field `seperator` - at `$.formats[0]`",
         "codes.CGLD: expected an asset of assets.yaml, got 'cello'",
