@@ -60,7 +60,9 @@ def weigh(n: int, window: Array, work: Array, slots: Array, pairs: Array) -> Non
             if same >= TIE_LEAST:
                 # Do others that agree in the main also agree to the last digit? Then so may these, without copying.
                 inner = same * (same - 1) // 2
-                twin = max(0.0, 1.0 - TIE_CHANCE * (ties - inner + 1.0) / (near - inner - same * outer + 2.0))
+                # Equal statements of different age are carried on along the trend, and may then lie apart.
+                others = max(near - inner - same * outer, 0.0) + 2.0
+                twin = max(0.0, 1.0 - TIE_CHANCE * (ties - inner + 1.0) / others)
         total = 1.0
         for j in range(i):
             if work[col.CODE, j] == col.RANGE:

@@ -69,7 +69,7 @@ def voices_of(sources: list[Source], z: list[float]) -> list[float]:
         twin = 0.0
         if len(same) > 2:
             inner = len(same) * (len(same) - 1) // 2
-            twin = max(0.0, 1.0 - 8.0 * (ties - inner + 1) / (near - inner - len(same) * outer + 2))
+            twin = max(0.0, 1.0 - 8.0 * (ties - inner + 1) / (max(near - inner - len(same) * outer, 0.0) + 2))
         total = 1.0
         for j in range(n):
             if j != i:
