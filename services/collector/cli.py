@@ -6,25 +6,16 @@ import argparse
 import difflib
 import json
 import sys
-import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 
 from schemas import categories
-from services.collector import proof
+from services.collector import trial
 from services.collector.coverage import coverage
-from services.collector.decode import DecodeError, decode_message
 from services.collector.map import identity
-from services.collector.map.mapped import Mapped
-from services.collector.map.messages import compile_stream
-from services.collector.match import Match, match
 from services.collector.proofs.cli import run_draft, run_lint, run_mutate, run_schema
-from services.collector.reading import Answer, Reader
 from services.collector.registry import load as loading
-from services.collector.registry.load import Loaded, Registry
-from services.collector.registry.model import Provider
 from services.collector.registry.overview import summary
 from services.collector.terminal import DONE, FAILED, WRONG_CALL, WrongCall, table, talk
 from services.common.errors import DefinitionError
@@ -78,13 +69,20 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("provider", nargs="?")
     one.add_argument("endpoint", nargs="?")
     one.add_argument("--url", help="request URL; finds provider and endpoint")
-    one.add_argument("--payload", required=True, type=Path, help="file with the body, - for standard input")
-    one.add_argument("--status", type=int, default=200)
+    one.add_argument(
+        "--payload", required=True, type=Path, help="file with the body, or a recorder's file; - for standard input"
+    )
+    one.add_argument("--status", type=int, help="none: what the recorder kept, else 200")
     one.add_argument("--header", action="append", default=[], metavar="'K: V'")
-    one.add_argument("--received-at", type=int, metavar="MS", help="Unix milliseconds; none: now")
+    one.add_argument(
+        "--received-at", type=int, metavar="MS", help="Unix milliseconds; none: the answer's Date header, else now"
+    )
     one.add_argument("--param", action="append", default=[], metavar="k=v")
+    one.add_argument("--body", help="the body that was sent, as text")
     one.add_argument("--request-body", type=Path, help="file with the body that was sent")
     one.add_argument("--method")
+    one.add_argument("--show", action="store_true", help="payload path -> metric -> value, as on a terminal")
+    one.add_argument("--json", action="store_true", help="one JSON a line, as to a file")
     one.set_defaults(run=run_try)
 
     one = verbs.add_parser(
@@ -115,6 +113,7 @@ def _parser() -> argparse.ArgumentParser:
 
     one = verbs.add_parser("match", help="provider and endpoint of a request URL")
     one.add_argument("url")
+    one.add_argument("--body", help="the body that was sent, as text")
     one.add_argument("--request-body", type=Path)
     one.add_argument("--method")
     one.add_argument("--all", action="store_true", help="every fit, best first")
@@ -151,8 +150,8 @@ def run_probe(args: argparse.Namespace) -> int:
     from services.collector import probing  # brings the HTTP client
 
     registry = loading.load()
-    args.param = dict(_pairs(args.param, "=", "--param k=v"))
-    return probing.run(args, registry, _find(registry, args.provider).provider, _show_mapped)
+    args.param = dict(trial.pairs(args.param, "=", "--param k=v"))
+    return probing.run(args, registry, trial.find(registry, args.provider).provider, trial.show_mapped)
 
 
 def run_list(args: argparse.Namespace) -> int:
@@ -175,7 +174,7 @@ def run_show(args: argparse.Namespace) -> int:
     """One definition, readable or as JSON."""
     if args.reputation:
         return _show_reputation(args.provider, args.json)
-    loaded = _find(loading.load(), args.provider)
+    loaded = trial.find(loading.load(), args.provider)
     one = loaded.provider
     if args.json:
         print(msgspec.json.encode({**summary(loaded), "definition": one}).decode())
@@ -226,19 +225,13 @@ def run_coverage(args: argparse.Namespace) -> int:
     return DONE
 
 
-def _find(registry: Registry, name: str) -> Loaded:
-    if name not in registry.loaded:
-        close = difflib.get_close_matches(name, registry.loaded, 3, 0.5)
-        hint = f"did you mean {', '.join(close)}?" if close else "see: parallax providers list"
-        raise WrongCall(f"no provider {name!r}; {hint}")
-    return registry.loaded[name]
-
-
 def run_match(args: argparse.Namespace) -> int:
-    """The best fit of a URL (or all)."""
-    found = _matches(loading.load(), args.url, args.method, args.request_body)
+    """The best fit of a URL (or all); or what comes closest, and why it is not meant."""
+    registry = loading.load()
+    body = trial.sent_body(args)
+    found = trial.fits(registry, args.url, args.method, body)
     if not found:
-        talk(f"no endpoint has this address; see: parallax providers list\n  {args.url}")
+        talk(trial.no_address(registry, args.url, args.method, body))
         return FAILED
     for one in found if args.all else found[:1]:
         print(
@@ -249,78 +242,9 @@ def run_match(args: argparse.Namespace) -> int:
     return DONE
 
 
-def _matches(registry: Registry, url: str, method: str | None, body: Path | None) -> list[Match]:
-    return match(registry.providers.values(), url, method, body.read_bytes() if body is not None else None)
-
-
 def run_try(args: argparse.Namespace) -> int:
     """Events of a saved response, one JSON a line; or the class of its error."""
-    registry = loading.load()
-    given = dict(_pairs(args.param, "=", "--param k=v"))
-    headers = dict(_pairs(args.header, ":", "--header 'K: V'"))
-    provider_id, target, params = _asked(args, registry)
-    loaded = _find(registry, provider_id)
-    provider = loaded.provider
-    body = sys.stdin.buffer.read() if str(args.payload) == "-" else _read(args.payload)
-    received_ms = args.received_at if args.received_at is not None else time.time_ns() // 1_000_000
-    params |= given
-    if target in provider.streams:
-        return _try_stream(loaded, target, body, params, received_ms)
-    if target not in provider.endpoints:
-        known = ", ".join([*provider.endpoints, *provider.streams])
-        raise WrongCall(f"{provider_id} has no endpoint {target!r}; it has: {known}")
-    answer = Reader(provider, target, identity.load(), loaded.hash).read(
-        args.status, headers, body, _with_defaults(provider, target, params), received_ms, "replay"
-    )
-    return _tell(answer)
-
-
-def _asked(args: argparse.Namespace, registry: Registry) -> tuple[str, str, dict[str, str]]:
-    if args.url is not None:
-        found = _matches(registry, args.url, args.method, args.request_body)
-        if args.provider is not None:
-            found = [one for one in found if one.provider == args.provider and args.endpoint in (None, one.endpoint)]
-        if not found:
-            raise WrongCall(f"no endpoint has this address: {args.url}; see: parallax providers list")
-        talk(f"{found[0].provider} {found[0].endpoint}")
-        return found[0].provider, found[0].endpoint, dict(found[0].params)
-    if args.provider is None or args.endpoint is None:
-        raise WrongCall("expected PROVIDER ENDPOINT, or --url URL")
-    return args.provider, args.endpoint, {}
-
-
-def _with_defaults(provider: Provider, endpoint: str, params: dict[str, str]) -> dict[str, str]:
-    """Literal parameters that a request of ours would carry, when nothing else is known of the request."""
-    if params:
-        return params
-    fixed = provider.endpoints[endpoint].params.items()
-    return {name: proof.text_of(value) for name, value in fixed if isinstance(value, (str, int, float, bool))}
-
-
-def _pairs(texts: list[str], mark: str, form: str) -> Iterator[tuple[str, str]]:
-    for text in texts:
-        name, found, value = text.partition(mark)
-        if not found:
-            raise WrongCall(f"expected {form}, got {text!r}")
-        yield name.strip(), value.strip()
-
-
-def _read(file: Path) -> bytes:
-    try:
-        return file.read_bytes()
-    except OSError as error:
-        raise WrongCall(f"{file}: {error.strerror}") from None
-
-
-def _tell(answer: Answer) -> int:
-    if answer.mapped is not None:
-        _show_mapped(answer.mapped)
-    if not answer.outcome.ok:
-        print(json.dumps({"outcome": answer.outcome.name, "detail": answer.outcome.detail}))
-        return FAILED if answer.outcome.name in ("MALFORMED", "SCHEMA_DRIFT") else DONE
-    if answer.outcome.detail:
-        talk(answer.outcome.detail)
-    return DONE
+    return trial.run(args)
 
 
 def _show_reputation(provider: str, as_json: bool) -> int:
@@ -336,47 +260,3 @@ def _show_reputation(provider: str, as_json: bool) -> int:
         for name, value in known.reputation.items():
             print(f"{name:<10} {value:g}")
     return DONE
-
-
-def _show_mapped(mapped: Mapped) -> None:
-    for event in mapped.events:
-        print(msgspec.json.encode(event).decode())
-    for book in mapped.books:
-        talk(f"order book {book.entity}: {book.kind}, {len(book.bids)} bids, {len(book.asks)} asks")
-    for fault in mapped.faults:
-        talk(f"fault: row {fault.row} {fault.entity or ''} {fault.field} ({fault.path}): {fault.reason} {fault.got}")
-    if mapped.unknown:
-        some = ", ".join(list(mapped.unknown)[:8])
-        talk(f"unknown to our tables: {len(mapped.unknown)} ({some}{', ...' if len(mapped.unknown) > 8 else ''})")
-    for drift in mapped.drift:
-        talk(f"drift: {drift}")
-
-
-def _try_stream(loaded: Loaded, target: str, body: bytes, params: dict[str, str], received_ms: int) -> int:
-    """Messages of a file: a JSON list of them, or one a line."""
-    stream = compile_stream(loaded.provider, target, identity.load(), loaded.hash)
-    bindings: dict[str, dict[str, str]] = {}
-    code = DONE
-    for message in _messages(body):
-        try:
-            heard = stream.read(decode_message(message), received_ms, "replay", bindings, params)
-        except DecodeError as error:
-            print(json.dumps({"outcome": error.outcome, "detail": str(error)}))
-            code = FAILED
-            continue
-        if heard.mapped is not None:
-            _show_mapped(heard.mapped)
-        else:
-            talk(f"{heard.kind} {heard.message or ''} {heard.detail or ''}".rstrip())
-    return code
-
-
-def _messages(body: bytes) -> list[str]:
-    text = body.decode("utf-8", "replace")
-    try:
-        whole = json.loads(text)
-    except ValueError:
-        return [line for line in text.splitlines() if line.strip()]
-    if isinstance(whole, list) and whole and all(isinstance(one, (dict, list, str)) for one in whole):
-        return [one if isinstance(one, str) else json.dumps(one) for one in whole]
-    return [text]

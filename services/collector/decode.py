@@ -51,6 +51,7 @@ def decode(
     body: bytes, kind: BodyKind = "json", content_type: str | None = None, caps: Caps = CAPS, shape: Csv | None = None
 ) -> Any:
     """Plain values of a response body; DecodeError when it cannot be read or is too large or too deep."""
+    body = unpacked(body, caps)
     if len(body) > caps.max_bytes:
         raise DecodeError("too large", f"{len(body)} bytes, allowed {caps.max_bytes}")
     if kind == "rss":
@@ -63,6 +64,11 @@ def decode(
     if kind == "text":
         return _bare(_text(body, content_type))
     return _json(body, content_type, caps)
+
+
+def unpacked(body: bytes, caps: Caps = CAPS) -> bytes:
+    """A body without its gzip packing, which some servers and recorders leave on; no text starts so."""
+    return _inflate(body, "gzip", caps) if body[:3] == b"\x1f\x8b\x08" else body
 
 
 def open_answer(payload: Any, kind: BodyKind) -> Any:

@@ -16,6 +16,7 @@ import yaml
 
 from services.collector.decode import DecodeError, decode
 from services.collector.map import identity
+from services.collector.match.addresses import is_secret
 from services.collector.proofs.cli import run_draft
 from services.collector.proposal import Proposal, propose
 from services.collector.registry import load as loading
@@ -27,8 +28,6 @@ from services.common.settings import read
 
 OWN_FOLDER: Final = "providers"
 """Where definitions go when PARALLAX_PROVIDERS_PATH names no folder."""
-SECRET_WORDS: Final = re.compile(r"(api_?key|access_?key|token|auth|secret|signature|app_?id|^key$)", re.I)
-"""Query parameters whose values never reach a file."""
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]*")
 
 
@@ -75,7 +74,7 @@ class _Address:
         self.base = f"{parts.scheme}://{parts.netloc}"
         self.path = parts.path or "/"
         self.params = dict(parse_qsl(parts.query, keep_blank_values=True))
-        self.secrets = [name for name in self.params if SECRET_WORDS.search(name)]
+        self.secrets = [name for name in self.params if is_secret(name)]
         self.literal = {name: value for name, value in self.params.items() if name not in self.secrets}
         query = f"?{urlencode(self.literal)}" if self.literal else ""
         self.shown = f"{self.base}{self.path}{query}" if url else ""
