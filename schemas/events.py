@@ -163,6 +163,8 @@ class Attempt(Struct, frozen=True, kw_only=True, omit_defaults=True):
     bytes: int | None = None
     events: int | None = None
     rows_failed: int | None = None
+    held: int | None = None
+    """Values of drifted metrics that were held back; the other metrics of the answer went out."""
     try_number: int = 1
     cached: bool = False
     intended: str | None = None

@@ -222,6 +222,7 @@ async def build(
             lambda: addresses.of(socket),
             polling.snapshot,
             symbols,
+            lines.guards.stream(socket.provider, socket.stream),
             tls,
         )
 

@@ -7,6 +7,8 @@ from typing import Final
 from services.collector.admit import limits
 from services.collector.admit.buckets import Bucket
 from services.collector.breaker import Breaker, Policy
+from services.collector.drift.guard import Guard
+from services.collector.guards import Guards
 from services.collector.map.identity import Identity
 from services.collector.plan import Job
 from services.collector.reading import Reader
@@ -22,7 +24,13 @@ class Line:
     """One endpoint."""
 
     def __init__(
-        self, provider: Provider, name: str, identity: Identity, registry: str, buckets: tuple[Bucket, ...]
+        self,
+        provider: Provider,
+        name: str,
+        identity: Identity,
+        registry: str,
+        buckets: tuple[Bucket, ...],
+        guard: Guard,
     ) -> None:
         self.provider = provider
         self.name = name
@@ -31,6 +39,7 @@ class Line:
         self.reader = Reader(provider, name, identity, registry)
         self.breaker = Breaker(Policy())
         self.buckets = buckets
+        self.guard = guard
         self.slowed = False
         """True while a refusal still slows the budget; only then successes are worth a trip to the store."""
         self.quota_used: float | None = None
@@ -45,6 +54,8 @@ class Lines:
         self._secrets = secrets
         self._egress = egress
         self._simulated = simulated
+        self.guards = Guards(registry, identity)
+        """What watches the answers of endpoints and streams for drift."""
         self._lines: dict[tuple[str, str], Line] = {}
 
     def line(self, provider: str, endpoint: str) -> Line | None:
@@ -58,7 +69,8 @@ class Lines:
         keyed = self.secret(definition) is not None
         buckets = limits.rows(definition, endpoint, self._egress, keyed)
         digest = self._registry.loaded[provider].hash
-        line = self._lines[provider, endpoint] = Line(definition, endpoint, self._identity, digest, buckets)
+        guard = self.guards.endpoint(provider, endpoint)
+        line = self._lines[provider, endpoint] = Line(definition, endpoint, self._identity, digest, buckets, guard)
         return line
 
     def of(self, job: Job) -> Line:

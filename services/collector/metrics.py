@@ -12,6 +12,8 @@ ROWS: Final = (
     Metric("events_total", COUNTER, ("category", "source"), help="Raw events published; source is poll or stream."),
     Metric("rows_failed_total", COUNTER, ("provider",), help="Rows of answers that could not be mapped."),
     Metric("rows_unknown_total", COUNTER, ("provider",), help="Rows about entities that no table knows."),
+    Metric("held_values_total", COUNTER, ("provider",), help="Values held back because what the provider says has drifted."),
+    Metric("drifted", GAUGE, ("provider", "endpoint"), help="Ways in which an endpoint's answers differ from what was proven."),
     Metric(
         "attempt_seconds",
         HISTOGRAM,

@@ -12,7 +12,7 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from schemas.events import Archived, Attempt
+from schemas.events import Attempt
 from services.collector import cache, request
 from services.collector.admit import dialects, limits
 from services.collector.admit.buckets import Grant
@@ -20,6 +20,8 @@ from services.collector.admit.store import Store
 from services.collector.backoff import REQUESTS
 from services.collector.cache import Cache, Entry
 from services.collector.classify import ACTIONS, Outcome
+from services.collector.drift.guard import Verdict
+from services.collector.keeping import Keeper
 from services.collector.line import Line, Lines
 from services.collector.map.mapped import BookChange, Mapped
 from services.collector.origin import Upstream
@@ -91,7 +93,7 @@ class Poller:
         self._metrics = metrics
         self._slots = asyncio.Semaphore(in_flight)
         self._retries = retries
-        self._archive = archive
+        self._keeper = Keeper(publisher, upstream, archive)
         self._draw = draw
         self._closing = asyncio.Event()
 
@@ -182,24 +184,26 @@ class Poller:
             reply = cache.revive(kept.reply, reply)
             self._metrics.inc("cache_total", result="revived")
         mapped: Mapped | None = None
+        verdict: Verdict | None = None
         if isinstance(reply, Failure):
             outcome = Outcome(reply.outcome, reply.detail)
         else:
-            outcome, mapped = self._read(line, call, reply)
+            outcome, mapped, verdict = self._read(line, call, reply)
         told_s = await self._learn(line, reply, outcome)
-        self._say(question, call, reply, outcome, mapped, number)
+        self._say(question, call, reply, outcome, mapped, verdict, number)
         if isinstance(reply, Reply) and not outcome.ok and outcome.name != "EMPTY":
             reply = _spoiled(reply, outcome)
         return reply, outcome, told_s
 
-    def _read(self, line: Line, call: Call, reply: Reply) -> tuple[Outcome, Mapped | None]:
+    def _read(self, line: Line, call: Call, reply: Reply) -> tuple[Outcome, Mapped | None, Verdict | None]:
         try:
-            return line.reader.read(
+            outcome, mapped = line.reader.read(
                 reply.status, reply.headers, reply.body, call.values, reply.received_ms, self._upstream.origin
             )
+            return outcome, mapped, line.guard.judge(mapped) if mapped is not None else None
         except Exception as error:  # a mapping that fails on one body must not stop the polling of all others
             log.exception("answer could not be mapped", extra={"provider": line.provider.id, "endpoint": line.name})
-            return Outcome("MALFORMED", f"the mapping failed: {type(error).__name__}: {error}"), None
+            return Outcome("MALFORMED", f"the mapping failed: {type(error).__name__}: {error}"), None, None
 
     async def _learn(self, line: Line, reply: Reply | Failure, outcome: Outcome) -> float | None:
         """Tell breaker and budgets what happened; the wait that the provider asked for, in seconds."""
@@ -236,17 +240,19 @@ class Poller:
         reply: Reply | Failure,
         outcome: Outcome,
         mapped: Mapped | None,
+        verdict: Verdict | None,
         number: int,
     ) -> None:
         line = question.line
-        events = mapped.events if mapped is not None else []
+        events = verdict.events if verdict is not None else []
         if question.intended is not None:
             events = [replace(event, intended=question.intended, reason=question.reason) for event in events]
         self._publisher.events(events, "poll")
         if question.books is not None and mapped is not None:
             question.books(mapped.books, reply.received_ms)
-        self._archive_reply(line, call, reply)
-        self._bury(line, reply, outcome, mapped)
+        self._keeper.archive(line, call, reply)
+        self._keeper.bury(line, reply, outcome, mapped, verdict)
+        drifted = verdict is not None and bool(verdict.differences)
         newest_ms = mapped.newest_event_ms if mapped is not None else None
         self._publish(
             question,
@@ -254,7 +260,7 @@ class Poller:
                 provider=line.provider.id,
                 endpoint=line.name,
                 category=line.provider.home,
-                outcome=outcome.name,
+                outcome="SCHEMA_DRIFT" if drifted else outcome.name,
                 origin=self._upstream.origin,
                 started_ms=reply.started_ms,
                 finished_ms=reply.received_ms,
@@ -263,45 +269,19 @@ class Poller:
                 bytes=len(reply.body),
                 events=len(events),
                 rows_failed=len(mapped.faults) if mapped is not None else None,
+                held=verdict.held or None if verdict is not None else None,
                 try_number=number,
                 data_age_ms=None if newest_ms is None else reply.received_ms - newest_ms,
-                detail=outcome.detail,
+                detail=verdict.words if drifted and verdict is not None else outcome.detail,
             ),
         )
         self._metrics.observe("attempt_seconds", reply.latency_ms / 1000, category=line.provider.home)
         if mapped is not None:
             self._metrics.inc("rows_failed_total", len(mapped.faults), provider=line.provider.id)
             self._metrics.inc("rows_unknown_total", sum(mapped.unknown.values()), provider=line.provider.id)
-
-    def _archive_reply(self, line: Line, call: Call, reply: Reply | Failure) -> None:
-        if not self._archive or not reply.body:
-            return
-        meta = Archived(
-            provider=line.provider.id,
-            endpoint=line.name,
-            fingerprint=call.fingerprint,
-            received_ms=reply.received_ms,
-            origin=self._upstream.origin,
-            registry=line.registry,
-            status=reply.status,
-            method=call.method,
-            url=call.url,
-            params=call.values,
-            content_type=reply.headers.get("content-type"),
-            headers={name: value for name, value in reply.headers.items() if name in dialects.KEPT_HEADERS},
-        )
-        self._publisher.archive(meta, reply.body)
-
-    def _bury(self, line: Line, reply: Reply | Failure, outcome: Outcome, mapped: Mapped | None) -> None:
-        """Bodies of which something could not be read go to the dead letters, with the first reason."""
-        detail, reason = outcome.detail, outcome.name
-        if mapped is not None and mapped.faults:
-            fault = mapped.faults[0]
-            reason = "ROWS" if outcome.ok else reason
-            detail = f"{len(mapped.faults)} faults; first: {fault.field}: {fault.reason}, got {fault.got}"
-        elif outcome.name not in ("MALFORMED", "SCHEMA_DRIFT"):
-            return
-        self._publisher.dead(reason, line.provider.id, line.name, reply.body, reply.received_ms, detail)
+        if verdict is not None:
+            self._metrics.inc("held_values_total", verdict.held, provider=line.provider.id)
+            self._metrics.set("drifted", len(verdict.differences), provider=line.provider.id, endpoint=line.name)
 
     def _from_cache(self, question: Question, reply: Reply | Failure) -> Result:
         line, now_ms = question.line, _now_ms()

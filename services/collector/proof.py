@@ -81,20 +81,28 @@ def cases(folder: Path) -> Iterator[Case]:
 
 def run(provider: Provider, case: Case, identity: Identity) -> Result:
     """Map one case."""
+    outcome, detail, heard = mapped(provider, case, identity)
+    return result_of(outcome, [one for _, one in heard], detail)
+
+
+def mapped(provider: Provider, case: Case, identity: Identity) -> tuple[str, str, list[tuple[str, Mapped]]]:
+    """Outcome and detail of a case, and what was mapped: of a stream, each message with its name."""
     body = case.payload.read_bytes()
     params = {name: text_of(value) for name, value in case.expected.params.items()}
     if case.target in provider.streams:
-        return _run_stream(provider, case, identity, params, body)
+        return _of_stream(provider, case, identity, params, body)
     reader = Reader(provider, case.target, identity)
     answer = reader.read(case.expected.status, case.expected.headers, body, params, case.expected.received_ms, "live")
-    mapped = answer.mapped
-    return result_of(answer.outcome.name, [mapped] if mapped is not None else [], answer.outcome.detail or "")
+    heard = [("", answer.mapped)] if answer.mapped is not None else []
+    return answer.outcome.name, answer.outcome.detail or "", heard
 
 
-def _run_stream(provider: Provider, case: Case, identity: Identity, params: dict[str, str], body: bytes) -> Result:
+def _of_stream(
+    provider: Provider, case: Case, identity: Identity, params: dict[str, str], body: bytes
+) -> tuple[str, str, list[tuple[str, Mapped]]]:
     stream = compile_stream(provider, case.target, identity)
     bindings: Bindings = {}
-    heard: list[Mapped] = []
+    heard: list[tuple[str, Mapped]] = []
     outcome = "OK"
     for message in json.loads(body):
         try:
@@ -106,8 +114,8 @@ def _run_stream(provider: Provider, case: Case, identity: Identity, params: dict
         if one.kind in ("unknown", "refused"):
             outcome = one.kind
         if one.mapped is not None:
-            heard.append(one.mapped)
-    return result_of(outcome, heard)
+            heard.append((one.message or "", one.mapped))
+    return outcome, "", heard
 
 
 def result_of(outcome: str, heard: list[Mapped], detail: str = "") -> Result:

@@ -86,7 +86,7 @@ class Mapper:
 
     def map_at(self, here: At, received_ms: int, origin: Origin) -> Mapped:
         """The same for a payload whose place is made already."""
-        mapped = Mapped([], [], [], {}, [])
+        mapped = Mapped([], [], [], {}, [], top=here)
         for number, emitter in enumerate(self._emitters):
             _emit(number, emitter, here, received_ms, origin, self._stamp, mapped)
         if self._book is not None:
@@ -165,6 +165,7 @@ def _emit(
     if not rows:
         return
     mapped.rows += len(rows)
+    mapped.heads.append((number, rows[0]))
     about, moment_of, fields = emitter.subject, emitter.event, emitter.fields
     settle, rest = emitter.settle, emitter.rest
     category = emitter.category

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from msgspec import Struct
 
 from schemas.events import Raw
+from services.collector.map.paths import At
 
 
 class RowFault(NamedTuple):
@@ -47,3 +48,7 @@ class Mapped(Struct):
     """Evidence that the shape is not the one that was proven; empty when it is."""
     rows: int = 0
     newest_event_ms: int | None = None
+    top: At | None = None
+    """The payload as the mapping saw it."""
+    heads: list[tuple[int, tuple[Any, At]]] = []
+    """Number of an emit and the first row that it selected; emits without rows are not here."""

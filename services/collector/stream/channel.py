@@ -11,13 +11,14 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final, Protocol
 
-from msgspec import Struct
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import WebSocketException
 
-from schemas.events import Attempt, Origin
+from schemas.events import Attempt, Origin, Raw
 from services.collector.backoff import SOCKETS
 from services.collector.decode import DecodeError, decode_message
+from services.collector.drift.compare import worded
+from services.collector.guards import StreamGuard
 from services.collector.map.compile import stamp
 from services.collector.map.identity import Identity
 from services.collector.map.mapped import BookChange, Mapped
@@ -29,6 +30,7 @@ from services.collector.stream import dialects
 from services.collector.stream.book import Verdict
 from services.collector.stream.dialects import Socket
 from services.collector.stream.ends import Ended, why
+from services.collector.stream.tally import Tally
 from services.collector.stream.tops import Resync, Tops
 from services.common.metrics import Metrics
 
@@ -59,22 +61,6 @@ class Snapshots(Protocol):
         """`take` gets the book changes of the answer and when they were received."""
 
 
-class Tally(Struct):
-    """What a connection received since its last report."""
-
-    messages: int = 0
-    events: int = 0
-    faults: int = 0
-    bytes: int = 0
-    newest_event_ms: int | None = None
-    heard_s: float = 0.0
-    """Monotonic time of the last message."""
-    advanced_s: float = 0.0
-    """Monotonic time at which the event time last moved on."""
-    standing: int = 0
-    """Messages since then that carried an event time all the same; a quiet market sends none."""
-
-
 class Channel:
     """Supervises one connection of a stream."""
 
@@ -89,6 +75,7 @@ class Channel:
         address: Callable[[], Awaitable[str]],
         snapshots: Snapshots,
         symbols: Mapping[str, list[tuple[str, str]]],
+        guard: StreamGuard,
         tls: ssl.SSLContext | None = None,
         draw: Callable[[], float] = random.random,
     ) -> None:
@@ -103,6 +90,7 @@ class Channel:
         self._address = address
         self._snapshots = snapshots
         self._symbols = symbols
+        self._guard = guard
         self._tls = tls
         self._draw = draw
         self._origin: Origin = publisher.origin
@@ -254,7 +242,7 @@ class Channel:
             case "data":
                 self._confirmed(received_ms)
                 assert heard.mapped is not None
-                self._publish(heard.mapped, frame, received_ms)
+                self._publish(heard.message or "", heard.mapped, frame, received_ms)
             case "ack" | "bound":
                 self._confirmed(received_ms)
             case "refused" | "error":
@@ -271,7 +259,7 @@ class Channel:
         if self._acks == 1:
             self._report("OK", received_ms, "subscribed")
 
-    def _publish(self, mapped: Mapped, frame: bytes | str, received_ms: int) -> None:
+    def _publish(self, message: str, mapped: Mapped, frame: bytes | str, received_ms: int) -> None:
         events = mapped.events
         if mapped.books:
             tops, broken = self._tops.apply(mapped.books, received_ms, self._origin)
@@ -291,9 +279,23 @@ class Channel:
             self._metrics.inc("rows_unknown_total", sum(mapped.unknown.values()), provider=self._provider.id)
         if mapped.newest_event_ms is not None:
             self._advance(mapped.newest_event_ms)
+        events = self._allowed(message, mapped, events, frame, received_ms)
         if events:
             self._publisher.events(events, "stream")
             self._tally.events += len(events)
+
+    def _allowed(
+        self, message: str, mapped: Mapped, events: list[Raw], frame: bytes | str, received_ms: int
+    ) -> list[Raw]:
+        """The events without what has drifted; frames of which something is held back go to the dead letters."""
+        verdict = self._guard.judge(message, mapped, events)
+        if verdict.held:
+            self._tally.held += verdict.held
+            self._metrics.inc("held_values_total", verdict.held, provider=self._provider.id)
+            self._bury(frame, received_ms, "SCHEMA_DRIFT", verdict.words or "looks like a change of unit")
+        if verdict.changed:
+            self._report("OK", received_ms, None)
+        return verdict.events
 
     def _advance(self, event_ms: int) -> None:
         tally = self._tally
@@ -358,6 +360,10 @@ class Channel:
         now_ms = _now_ms()
         tally = self._tally
         newest = tally.newest_event_ms
+        drift = self._guard.differences
+        if drift and outcome in ("OK", "EMPTY"):
+            outcome, detail = "SCHEMA_DRIFT", worded(drift)
+        self._metrics.set("drifted", len(drift), provider=self._provider.id, endpoint=self._socket.stream)
         self._publisher.attempt(
             Attempt(
                 provider=self._provider.id,
@@ -370,12 +376,13 @@ class Channel:
                 bytes=tally.bytes,
                 events=tally.events,
                 rows_failed=tally.faults,
+                held=tally.held or None,
                 data_age_ms=None if newest is None else now_ms - newest,
                 detail=detail,
             )
         )
         self._metrics.inc("attempts_total", provider=self._provider.id, outcome=outcome)
-        tally.messages = tally.events = tally.faults = tally.bytes = 0
+        tally.messages = tally.events = tally.faults = tally.held = tally.bytes = 0
 
 
 def _now_ms() -> int:

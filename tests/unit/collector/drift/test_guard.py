@@ -1,0 +1,216 @@
+# ruff: noqa: E501 - a case is a line
+"""An answer that is no longer what was proven is told in words, its field is held back, and the others go on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import pytest
+
+from services.collector.drift.guard import Guard, Verdict, without
+from services.collector.guards import Lesson, watched
+from services.collector.map import identity
+from services.collector.map.compile import compile_endpoint, event_id
+from services.collector.registry.model import Provider
+
+NOW = 1_795_305_600_000
+COINS = ("BTC", "ETH", "SOL", "XRP", "ADA")
+Row = dict[str, Any]
+PROVIDER = msgspec.convert(
+    {
+        "id": "acme", "name": "Acme", "home": "exchange", "homepage": "", "docs": "", "verified": "2026-11-22", "status": "live",
+        "bases": {"main": "https://acme.example"}, "symbols_of": "binance",
+        "endpoints": {
+            "e": {
+                "path": "/x",
+                "emits": [
+                    {
+                        "rows": "data[*]", "where": [{"path": "kind", "eq": "spot"}],
+                        "entity": {"kind": "pair", "symbol": "s"}, "quote": "pair", "event": {"path": "t", "unit": "ms"},
+                        "fields": {
+                            "last": {"path": "last_price", "required": True}, "bid": "quote.bid", "volume_base_24h": ["vol", "v"],
+                            "pair_status": {"path": "state", "map": {"on": "trading", "off": "halted"}},
+                        },
+                    }
+                ],
+            }
+        },
+    },
+    Provider,
+)  # fmt: skip
+EMITS = PROVIDER.endpoints["e"].emits
+MAPPER = compile_endpoint(PROVIDER, "e", identity.load(), "hash")
+
+
+def row(coin: str, number: int) -> Row:
+    return {
+        "s": f"{coin}USDT", "kind": "spot", "last_price": f"{100 + number}.5", "quote": {"bid": 100 + number}, "vol": 12.5,
+        "t": NOW - 5, "state": "on", "note": None,
+    }  # fmt: skip
+
+
+def answer(change: Callable[[Row], Any] = lambda one: one, coins: tuple[str, ...] = COINS) -> Any:
+    return {"data": [change(row(coin, number)) or row(coin, number) for number, coin in enumerate(coins)]}
+
+
+def guard() -> Guard:
+    taught = [Lesson("", MAPPER.map(answer(), {}, NOW, "live"))]
+    return Guard(lambda: watched(EMITS, "acme.e", taught))
+
+
+def judge(one: Guard, payload: Any, times: int = 1) -> Verdict:
+    for _ in range(times - 1):
+        one.judge(MAPPER.map(payload, {}, NOW, "live"))
+    return one.judge(MAPPER.map(payload, {}, NOW, "live"))
+
+
+def renamed(old: str, new: str) -> Callable[[Row], Any]:
+    return lambda one: {new if name == old else name: value for name, value in one.items()}
+
+
+def put(name: str, value: Any) -> Callable[[Row], Any]:
+    return lambda one: one | {name: value}
+
+
+DRIFTS = [
+    ("required renamed", renamed("last_price", "lastPrice"), "last: `last_price` is missing in all 5 rows; `lastPrice` is new and like it: renamed?", 0, set()),
+    ("required gone", lambda one: {k: v for k, v in one.items() if k != "last_price"}, "last: `last_price` is missing in all 5 rows", 0, set()),
+    ("inner object renamed", renamed("quote", "quotes"), "bid: `quote.bid` is missing in all 5 rows; `quotes` is new and like it: renamed?", 0, {"last", "volume_base_24h", "pair_status"}),
+    ("entity renamed", renamed("s", "sym"), "entity: `s` is missing in all 5 rows", 0, set()),
+    ("time renamed", renamed("t", "ts"), "event: `t` is missing in all 5 rows; `ts` is new and like it: renamed?", 0, {"last", "bid", "volume_base_24h", "pair_status"}),
+    ("number becomes an object", put("vol", {"base": 12.5}), "volume_base_24h: `vol or v` is a object like {'base': 12.5} in all 5 rows, expected a number", 0, {"last", "bid", "pair_status"}),
+    ("number becomes a word", put("vol", "12.5 BTC"), "volume_base_24h: `vol or v` is a word like '12.5 BTC' in all 5 rows, expected a number", 0, {"last", "bid", "pair_status"}),
+    ("number becomes a flag", put("vol", True), "volume_base_24h: `vol or v` is a bool like True in all 5 rows, expected a number", 0, {"last", "bid", "pair_status"}),
+    ("a word that nobody knows", put("state", "TRADING"), "pair_status: `state` says 'TRADING' in all 5 rows, expected one of off, on", 0, {"last", "bid", "volume_base_24h"}),
+    ("values that cannot be", put("vol", 1e40), "volume_base_24h: `vol` cannot be used in 5 rows: outside the plausible range 0 to 1e+18, got 1e+40", 0, {"last", "bid", "pair_status"}),
+    ("the filter's path renamed", renamed("kind", "kinds"), "filter: `kind` is missing in all 5 rows; `kinds` is new and like it: renamed?", 0, set()),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("change", "words", "held", "left"), [case[1:] for case in DRIFTS], ids=[case[0] for case in DRIFTS]
+)
+def test_a_drift_is_told_in_words_the_rest_flows_and_an_answer_as_proven_ends_it(
+    change: Callable[[Row], Any], words: str, held: int, left: set[str]
+) -> None:
+    one = guard()
+    assert judge(one, answer()).differences == ()
+    drifted = judge(one, answer(change), 4)
+    assert words in [str(difference) for difference in drifted.differences]
+    assert drifted.held == held
+    assert {name for event in drifted.events for name in event.metrics} == left
+    settled = judge(one, answer())
+    assert (settled.differences, settled.changed, len(settled.events)) == ((), True, 5)
+    assert judge(one, answer()).changed is False
+
+
+def test_a_drift_is_told_as_new_once() -> None:
+    one = guard()
+    assert [judge(one, answer(renamed("quote", "quotes"))).changed for _ in range(3)] == [True, False, False]
+
+
+NORMAL = [
+    ("a null in every row", put("vol", None)),
+    ("an optional key that some rows lack", lambda one: {k: v for k, v in one.items() if k != "vol" or one["s"] == "BTCUSDT"}),
+    ("whole numbers for fractions", put("vol", 12)),
+    ("a number as text", put("vol", "12.5")),
+    ("an empty text", put("vol", "")),
+    ("zero", put("vol", 0)),
+    ("a key more", put("extra", {"a": 1})),
+    ("one odd word", lambda one: one | ({"state": "odd"} if one["s"] == "BTCUSDT" else {})),
+    ("one broken row", lambda one: one | ({"vol": "many"} if one["s"] == "ETHUSDT" else {})),
+    ("the second of two paths", renamed("vol", "v")),
+    ("a time as text", put("t", str(NOW - 7))),
+    ("other states", put("state", "off")),
+    ("rows of another kind", lambda one: one | ({"kind": "margin"} if one["s"] != "BTCUSDT" else {})),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("change", [case[1] for case in NORMAL], ids=[case[0] for case in NORMAL])
+def test_what_providers_do_every_day_is_no_drift(change: Callable[[Row], Any]) -> None:
+    one = guard()
+    verdict = judge(one, answer(change), 30)
+    assert (verdict.differences, verdict.held) == ((), 0)
+    assert verdict.events == MAPPER.map(answer(change), {}, NOW, "live").events
+
+
+@pytest.mark.parametrize("payload", [{"data": []}, {"data": None}], ids=["no rows", "null for rows"])
+def test_an_empty_answer_neither_raises_nor_ends_a_drift(payload: Any) -> None:
+    one = guard()
+    assert judge(one, payload, 30).differences == ()
+    assert judge(one, answer(renamed("quote", "quotes"))).differences
+    assert judge(one, payload).differences
+    assert judge(one, answer()).differences == ()
+
+
+def test_rows_that_are_gone_are_a_drift_of_the_rows() -> None:
+    one = guard()
+    verdict = judge(one, {"rows": answer()["data"]}, 3)
+    assert [str(difference) for difference in verdict.differences] == ["rows: data[*]: expected a list, got nothing"]
+
+
+def test_one_row_alone_must_show_it_three_times_but_a_new_spelling_once() -> None:
+    one = guard()
+    odd = answer(put("vol", "many"), ("BTC",))
+    assert [bool(judge(one, odd).differences) for _ in range(3)] == [False, False, True]
+    two = guard()
+    assert judge(two, answer(renamed("last_price", "lastPrice"), ("BTC",))).differences
+
+
+def test_an_optional_key_that_one_row_proved_may_be_missing() -> None:
+    taught = [Lesson("", MAPPER.map(answer(coins=("BTC",)), {}, NOW, "live"))]
+    one = Guard(lambda: watched(EMITS, "acme.e", taught))
+    gone = answer(lambda row: {k: v for k, v in row.items() if k != "vol"})
+    assert judge(one, gone, 30).differences == ()
+    assert [one.metric for one in judge(guard(), gone, 4).differences] == ["volume_base_24h"]
+
+
+def test_a_jump_of_unit_is_held_back_and_the_rest_of_the_row_goes_on_under_an_id_of_its_own() -> None:
+    one = guard()
+    judge(one, answer())
+    verdict = judge(one, answer(lambda row: row | {"last_price": float(row["last_price"]) * 100}))
+    assert [(d.what, d.metric) for d in verdict.differences] == [("unit", "last")]
+    assert verdict.held == 5
+    first = verdict.events[0]
+    assert first.metrics == {"bid": 100.0, "volume_base_24h": 12.5, "pair_status": "trading"}
+    assert first.id == event_id("acme", "e", "exchange", "pair:bitcoin/tether", NOW - 5, "tether", dict(first.metrics))
+    one.accept("last")
+    assert judge(one, answer(lambda row: row | {"last_price": float(row["last_price"]) * 100})).differences == ()
+
+
+def test_an_event_of_which_nothing_is_left_is_not_sent() -> None:
+    events = MAPPER.map(answer(), {}, NOW, "live").events
+    assert without(events, {"last", "bid", "volume_base_24h", "pair_status"}) == ([], 20)
+    assert without(events, {"spread"}) == (events, 0)
+
+
+def test_the_structure_is_looked_at_when_it_looks_new_and_once_in_a_hundred() -> None:
+    one = guard()
+    judge(one, answer(), 100)
+    assert one.checks == 1
+    judge(one, answer())
+    assert one.checks == 2
+    judge(one, answer(put("vol", None)), 5)
+    assert one.checks == 3
+    judge(one, answer(renamed("quote", "quotes")), 2)
+    assert one.checks == 5, "every answer while something is wrong"
+
+
+def test_messages_are_looked_at_one_in_so_many_until_something_is_wrong() -> None:
+    taught = [Lesson("", MAPPER.map(answer(), {}, NOW, "live"))]
+    one = Guard(lambda: watched(EMITS, "acme.e", taught), every=16)
+    bad = answer(renamed("quote", "quotes"))
+    judge(one, answer())
+    assert judge(one, bad, 15).differences == ()
+    assert judge(one, bad).differences != ()
+    assert judge(one, bad).differences != ()
+    assert judge(one, answer()).differences == ()
+
+
+def test_without_proofs_only_units_are_watched() -> None:
+    one = Guard(lambda: watched(EMITS, "acme.e", []))
+    assert judge(one, answer(renamed("quote", "quotes")), 30).differences == ()
+    judge(one, answer())
+    assert judge(one, answer(lambda row: row | {"last_price": float(row["last_price"]) * 1000})).held == 5
