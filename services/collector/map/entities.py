@@ -6,8 +6,9 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
+from schemas.stories import story_of
 from schemas.venues import Coin
-from services.collector.map.identity import Identity, canonical_address, story_key
+from services.collector.map.identity import Identity, canonical_address, canonical_hash
 from services.collector.map.paths import At, getter, parse
 from services.collector.map.symbols import LARGEST_CACHE, Sides, Symbols
 from services.collector.map.values import Bad, number, text, time_reader
@@ -270,8 +271,8 @@ def _story(rule: EntityRule, where: str) -> EntityReader:
 
     def story(row: Any, at: At) -> str | Unknown:
         url = word(row, at)
-        key = story_key(url) if url is not None else None
-        return f"story:{key}" if key is not None else Unknown(url or "")
+        entity = story_of(url) if url is not None else None
+        return entity if entity is not None else Unknown(url or "")
 
     return story
 
@@ -285,6 +286,7 @@ def _placed(rule: EntityRule, sources: Sources, where: str) -> EntityReader:
     chain = _chain(rule, sources, where) if rule.chain is not None or rule.chain_is is not None else None
     kind = rule.kind
     lower = rule.id is not None and path == rule.id and kind in ("protocol", "collection")
+    hashed = kind in ("transfer", "transaction")
     if kind in ("token", "address", "transfer", "transaction") and chain is None:
         raise DefinitionError(where=where, expected="chain or chain_is", got="neither")
 
@@ -296,7 +298,11 @@ def _placed(rule: EntityRule, sources: Sources, where: str) -> EntityReader:
         if chain is None:
             return f"{kind}:{name}"
         on = chain(row, at)
-        return on if isinstance(on, Unknown) else f"{kind}:{on}:{name}"
+        if isinstance(on, Unknown):
+            return on
+        if hashed:
+            name = canonical_hash(spelled, sources.identity.chains[on].evm_id is not None)
+        return f"{kind}:{on}:{name}"
 
     return placed
 

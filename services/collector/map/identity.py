@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 from functools import cache
+from string import hexdigits
 from typing import NamedTuple
-from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from schemas import assets, chains, venues
 from schemas.assets import SLUGS, Assets
@@ -54,18 +53,16 @@ def canonical_address(address: str) -> str:
     return stripped.lower() if stripped[:2] in ("0x", "0X") else stripped
 
 
-_TRACKING = ("utm_", "fbclid", "gclid", "mc_cid", "mc_eid", "ref", "cmpid", "taid")
+HASH_DIGITS = 64
 
 
-def story_key(url: str) -> str | None:
-    """Hash of a story's address, the same for its http/https, www and tracking variants; None when it is no web address."""
-    parts = urlsplit(url.strip())
-    if parts.scheme not in ("http", "https") or not parts.netloc:
-        return None
-    host = parts.netloc.lower().removeprefix("www.").removesuffix(":443").removesuffix(":80")
-    query = sorted((k, v) for k, v in parse_qsl(parts.query) if not k.lower().startswith(_TRACKING))
-    canonical = f"{host}{parts.path.rstrip('/') or '/'}" + (f"?{urlencode(query)}" if query else "")
-    return hashlib.blake2b(canonical.encode(), digest_size=10).hexdigest()
+def canonical_hash(spelled: str, evm: bool) -> str:
+    """Hash of a transaction as all watchers spell it: hexadecimal ones in lower case, on EVM chains with 0x before them."""
+    stripped = spelled.strip()
+    digits = stripped[2:] if stripped[:2] in ("0x", "0X") else stripped
+    if len(digits) != HASH_DIGITS or not all(c in hexdigits for c in digits):
+        return canonical_address(stripped)
+    return ("0x" if evm or digits != stripped else "") + digits.lower()
 
 
 @cache

@@ -165,15 +165,18 @@ def test_what_no_table_knows_makes_no_event(entity: dict[str, Any], row: dict[st
     assert (mapped.events, mapped.unknown) == ([], {spelling: 1})
 
 
-def test_one_story_has_one_key_whatever_leads_to_it() -> None:
-    addresses = [
-        "https://www.example.org/a/?utm_source=x",
-        "http://example.org/a",
-        "https://EXAMPLE.org:443/a#top",
-        "https://example.org/a?ref=rss",
-    ]
-    assert len({identity.story_key(address) for address in addresses}) == 1
-    assert identity.story_key("https://example.org/a?id=1") != identity.story_key("https://example.org/a?id=2")
+@pytest.mark.parametrize(
+    ("spelled", "evm", "name"),
+    [
+        ("AB" * 32, False, "ab" * 32),
+        ("AB" * 32, True, "0x" + "ab" * 32),
+        ("0X" + "Ab" * 32, True, "0x" + "ab" * 32),
+        ("0x" + "Ab" * 32, False, "0x" + "ab" * 32),
+        (" 5VERv8NMvzbJMEkV8xnrLkEaWRtSz9CosKDYjCJjBRnb ", False, "5VERv8NMvzbJMEkV8xnrLkEaWRtSz9CosKDYjCJjBRnb"),
+    ],
+)
+def test_watchers_that_spell_a_hash_differently_mean_one_transfer(spelled: str, evm: bool, name: str) -> None:
+    assert identity.canonical_hash(spelled, evm) == name
 
 
 @pytest.mark.parametrize(
