@@ -119,14 +119,25 @@ PURE_EXCEPTIONS = (
         "feeds come from strangers: a hardened parser of the standard interface",
     ),
     Exception_("services.collector.decode", "io", "text of CSV in memory"),
-    Exception_("services.aggregator.fusion.compiled", "numba", "compiles the kernels"),
-    Exception_("services.aggregator.fusion.compiled", "os", "the compiler's cache needs a folder that may be written"),
-    Exception_(
-        "services.aggregator.fusion.compiled", "tempfile", "the compiler's cache needs a folder that may be written"
+    *(
+        Exception_("services.aggregator.fusion.compiled", what, why)
+        for what, why in {
+            "os": "compiled code needs a folder that may be written",
+            "tempfile": "compiled code needs a folder that may be written",
+            "pathlib": "compiled code needs a folder that may be written",
+            "importlib": "the compiler's version is part of the name of what it made",
+            "subprocess": "a process of its own compiles, so that this one carries no compiler",
+            "sys": "that process runs the same Python",
+            "logging": "says that the compiler had to be loaded after all",
+            "services.aggregator.fusion.build": "the compiler itself, where its machine code cannot be placed",
+            "threading": "compiled once, whoever asks first",
+        }.items()
     ),
-    Exception_(
-        "services.aggregator.fusion.compiled", "pathlib", "the compiler's cache needs a folder that may be written"
+    *(
+        Exception_("services.aggregator.fusion.native", what, "places compiled code in memory")
+        for what in ("ctypes", "mmap", "platform")
     ),
+    Exception_("services.aggregator.fusion.memory", "ctypes", "kernels read memory by its address, compiled or not"),
     Exception_("services.aggregator.fusion.cli", "sys", "a command reads lines and writes lines"),
     Exception_("services.aggregator.fusion.compiled", "threading", "compiled once, whoever asks first"),
 )

@@ -17,6 +17,8 @@ from services.aggregator.fusion.strategies import STRATEGIES
 from services.common.errors import ParallaxError
 
 DEFAULT_WINDOW_MS = 10_000
+MOST_KEYS = 100_000
+"""Keys whose state a session holds; the one that was opened first makes room."""
 DEFAULT_TOLERANCE = {"rel": 0.001, "abs": 1.0, "cat": 0.0, "set": 0.0, "text": 0.0}
 """Where neither the line nor the catalogue states one."""
 DEFAULT_STRATEGY = {
@@ -71,7 +73,7 @@ class Session:
     """Answers lines in the order of their time, learning from each after it is answered."""
 
     def __init__(self, strategy: str | None = None) -> None:
-        self.fuser = Fuser()
+        self.fuser = Fuser(most_keys=MOST_KEYS)
         self.strategy = strategy
         self.epoch_ms = -1
         self.specs: dict[tuple[str, str | None, float | None], Plain] = {}

@@ -1,32 +1,44 @@
-"""The kernels, compiled once and kept on disk; until they are ready the same functions run uncompiled, to the same bits.
+"""The kernels as machine code, made once and kept on disk; until it is there the same functions run uncompiled, to the same bits.
 
-`warm` compiles in a thread and swaps the functions in. Both forms use IEEE doubles in the order written and the same
-exp, log and erf of the C library, without fused or reordered operations: which of them answered cannot be seen in an
-answer, so a replay agrees whenever the compiler happened to be ready (tests/unit/aggregator/fusion/test_compiled.py).
+A process of its own compiles (build.py); this one only places the code in its memory (native.py), so that a running
+aggregator carries no compiler. Where that is not possible the compiler is loaded after all. Compiled or not, the functions
+use IEEE doubles in the order written and the same exp, log and erf of the C library, without fused or reordered operations:
+which of them answered cannot be seen in an answer, so a replay agrees (tests/unit/aggregator/fusion/test_kernel.py).
 """
 
 from __future__ import annotations
 
+import logging
+import subprocess
+import sys
 from collections.abc import Callable
 from hashlib import sha256
+from importlib.metadata import version
 from os import W_OK, access, getuid
 from pathlib import Path
 from tempfile import gettempdir
 from threading import Lock, Thread
-from types import FunctionType
-from typing import Any
 
-from services.aggregator.fusion import flags, kernel, lags, learning, voices
+import msgspec
+
+from services.aggregator.fusion import rows
+from services.aggregator.fusion.native import Code, NativeError, function
+
+BUILD = "services.aggregator.fusion.build"
+ARGUMENTS = {"answer_rows": 13, "advance_sources": 6, "advance_voices": 2}
+BUILD_S = 300
+"""Longest time the compiler may take; some 15 s on an idle core."""
+
+log = logging.getLogger(__name__)
 
 
 class Kernels:
     """The functions in use: uncompiled until `ready`."""
 
     def __init__(self) -> None:
-        self.answer: Callable[..., None] = kernel.answer
-        self.learn: Callable[..., None] = learning.learn
-        self.advance: Callable[..., None] = lags.advance
-        self.advance_pairs: Callable[..., None] = voices.advance_pairs
+        self.answer_rows: Callable[..., None] = rows.answer_rows
+        self.advance_sources: Callable[..., None] = rows.advance_sources
+        self.advance_voices: Callable[..., None] = rows.advance_voices
         self.ready = False
         self._thread: Thread | None = None
         self._lock = Lock()
@@ -35,64 +47,59 @@ class Kernels:
         """Load or compile the kernels, in a thread unless `wait`; a second call does no work twice."""
         with self._lock:
             if self._thread is None:
-                self._thread = Thread(target=self._compile, name="fusion-compile", daemon=True)
+                self._thread = Thread(target=self._make, name="fusion-compile", daemon=True)
                 self._thread.start()
         if wait:
             self._thread.join()
 
-    def _compile(self) -> None:
-        import numba
+    def _make(self) -> None:
+        try:
+            path = _kept()
+            if not path.exists():
+                subprocess.run(
+                    [sys.executable, "-m", BUILD, str(path)], check=True, timeout=BUILD_S, capture_output=True
+                )
+            made = place(path.read_bytes())
+        except (NativeError, OSError, subprocess.SubprocessError, msgspec.DecodeError) as fault:
+            log.warning("compiled kernels cannot be placed (%s): the compiler is loaded instead", fault)
+            from services.aggregator.fusion.build import compile_all
 
-        numba.config.CACHE_DIR = str(_cache())  # type: ignore[attr-defined]
-        from numba import boolean, float32, float64, int16, int64, njit, void
-
-        f, i, b, v, t = float64, int64, boolean, float64[::1], float64[:, ::1]
-        pairs, ring = float32[:, ::1], int16[:, :, ::1]
-        made: dict[str, Any] = {}
-        # In the order in which they call each other.
-        for function, signature in (
-            (voices.weigh, void(i, v, t, t, pairs)),
-            (flags.mark, i(i, i, v, t, v, v, t, t, f, f, f, f, f, b, f)),
-            (kernel.answer, void(i, v, t, v, v, t, t, pairs, f, b, f, f, f)),
-            (lags.at_time, f(t, i, f, f, f)),
-            (lags.follow_lag, void(i, i, i, f, f, f, f, f, f, f, t, ring, t, f)),
-            (voices.follow_pairs, void(i, i, v, t, v, t, ring, t, pairs, b, f, f)),
-            (learning.middle_of, f(i, i, v, t, t, t, f, b)),
-            (learning.learn, void(i, v, t, v, v, t, t, ring, t, pairs, f)),
-            (lags.advance, void(int64[::1], i, t, v)),
-            (voices.advance_pairs, void(pairs, i)),
-        ):
-            made[function.__name__] = njit(signature, cache=True)(_with(function, **made))
-        self.answer, self.learn, self.advance, self.advance_pairs = (
-            made[name] for name in ("answer", "learn", "advance", "advance_pairs")
-        )
+            made = compile_all(wrapped=True)
+        self.answer_rows, self.advance_sources, self.advance_voices = (made[name] for name in ARGUMENTS)
         self.ready = True
 
 
-def _cache() -> Path:
-    """Where compiled kernels are kept: beside the source, or in the temporary folder where that is read-only.
+def place(data: bytes) -> dict[str, Callable[..., None]]:
+    """The functions of a file that build.py wrote; NativeError when they cannot run here."""
+    objects = msgspec.msgpack.decode(data, type=dict[str, tuple[str, bytes]])
+    return {
+        name: function(Code(objects[name][1]), objects[name][0], arguments) for name, arguments in ARGUMENTS.items()
+    }
 
-    numba looks at the file of a function only; the name holds all of them, because constants are compiled in.
+
+def _kept() -> Path:
+    """Where the code is kept: beside the source, or in the temporary folder where that is read-only.
+
+    The name says for what it holds: all sources, because they are compiled into one; the compiler; and the processor.
     """
     folder = Path(__file__).parent
-    sources = b"".join(
-        (folder / name).read_bytes()
-        for name in ("layout.py", "kernel.py", "voices.py", "flags.py", "learning.py", "lags.py")
-    )
-    name = "kernels-" + sha256(sources).hexdigest()[:16]
+    names = ("layout", "kernel", "voices", "flags", "learning", "lags", "rows", "build")
+    known = b"".join((folder / f"{name}.py").read_bytes() for name in names)
+    known += f"{version('numba')} {sys.version_info[:2]} {_processor()}".encode()
+    name = f"kernels-{sha256(known).hexdigest()[:16]}.bin"
     beside = folder / "__pycache__"
     if access(beside if beside.exists() else folder, W_OK):
         return beside / name
     return Path(gettempdir()) / f"parallax-{getuid()}" / name
 
 
-def _with(function: Any, **names: Any) -> FunctionType:
-    """The same function, finding other functions under these names."""
-    copy = FunctionType(function.__code__, {**function.__globals__, **names}, function.__name__, function.__defaults__)
-    copy.__annotations__ = function.__annotations__
-    copy.__qualname__ = function.__qualname__
-    copy.__module__ = function.__module__
-    return copy
+def _processor() -> str:
+    """What the processor can do: code for one may be illegal on another."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return ""
+    return next((line for line in lines if line.startswith("flags")), "")
 
 
 KERNELS = Kernels()

@@ -7,15 +7,16 @@ from operator import itemgetter
 
 import msgspec
 
-from services.aggregator.fusion import state, words
+from services.aggregator.fusion import quality, state, words
 from services.aggregator.fusion.compiled import KERNELS
-from services.aggregator.fusion.layout import LAG, N_IN, RIGHT, S2, VOICE
+from services.aggregator.fusion.layout import LAG, MOST_SOURCES, N_IN, RIGHT, S2, VOICE
 from services.aggregator.fusion.model import Answer, Observation, Spec, nothing
-from services.aggregator.fusion.numbers import Numbers
+from services.aggregator.fusion.numbers import Ask, Numbers
 
 _PROVIDER = itemgetter(0)
-MOST_KEYS = 100_000
-"""Keys whose state is held; the one that was opened first makes room."""
+_NUMERIC = frozenset(("rel", "abs"))
+TAUGHT_AT_ONCE = 256
+"""Windows that are learned from in one call."""
 
 
 class Saved(msgspec.Struct, array_like=True):
@@ -28,7 +29,10 @@ class Saved(msgspec.Struct, array_like=True):
 class Fuser:
     """Fuses the metrics of one (category, partition) and learns about their sources; a pure function of its calls."""
 
-    def __init__(self) -> None:
+    def __init__(self, most_keys: int | None = None) -> None:
+        """`most_keys`: keys whose state is held, for those who never say `forget_key`; the oldest one makes room."""
+        self.most_keys = most_keys
+        self._taught: list[Ask] = []
         self.state = state.State()
         self.numbers = Numbers(self.state)
         self.words = words.Words()
@@ -40,14 +44,40 @@ class Fuser:
 
     def answer(self, spec: Spec, key: str, observations: Sequence[Observation], as_of_ms: int) -> Answer:
         """The most likely value of `spec` for `key` at `as_of_ms`; reads what was learned and changes nothing of it."""
+        return self.answer_all((Ask(spec, key, observations, as_of_ms),))[0]
+
+    def answer_all(self, asks: Sequence[Ask]) -> list[Answer]:
+        """The same for many windows, each with its quality; a batch costs a fraction of as many single calls."""
+        if self._taught:
+            self._learn()
+        numeric: list[Ask] = []
+        found: list[Answer | None] = []
+        for ask in asks:
+            spec, _, observations, as_of_ms = ask
+            n = len(observations)
+            if n and spec.scale in _NUMERIC and (n == 1 or one_each(observations) is None):
+                numeric.append(ask)
+                found.append(None)
+            else:
+                answer = self._single(ask)
+                answer.quality = quality.of_metric(spec, answer, observations, as_of_ms)
+                found.append(answer)
+        if numeric:
+            answers = iter(self.numbers.answer(numeric))
+            if len(numeric) == len(asks):
+                return list(answers)
+            return [next(answers) if one is None else one for one in found]
+        return found  # type: ignore[return-value]
+
+    def _single(self, ask: Ask) -> Answer:
+        """A window that is empty, or too full, or of words."""
+        spec, key, observations, as_of_ms = ask
         n = len(observations)
         if not n:
             return nothing(spec.strategy, 0)
         chosen = one_each(observations)
         if chosen is not None:
             return _spread_out(self.answer(spec, key, [observations[i] for i in chosen], as_of_ms), chosen, n, "copy")
-        if spec.scale in ("rel", "abs"):
-            return self.numbers.answer(spec, key, observations, as_of_ms)
         chosen = _words(observations)
         if len(chosen) < n:
             return _spread_out(self.answer(spec, key, [observations[i] for i in chosen], as_of_ms), chosen, n, "range")
@@ -60,20 +90,41 @@ class Fuser:
         chosen = one_each(observations)
         if chosen is not None:
             observations = [observations[i] for i in chosen]
-        if spec.scale in ("rel", "abs"):
-            self.numbers.learn(spec, key, observations, as_of_ms)
-            if len(self.state.keys) > MOST_KEYS:
-                self.forget_key(next(iter(self.state.keys)))
+        if spec.scale in _NUMERIC:
+            # Numbers are learned together, in this order, before anybody can see that they were not.
+            self._taught.append(Ask(spec, key, observations, as_of_ms))
+            if len(self._taught) >= TAUGHT_AT_ONCE:
+                self._learn()
         else:
             self.words.learn(spec, [observations[i] for i in _words(observations)], as_of_ms)
 
+    def _learn(self) -> None:
+        taught, self._taught = self._taught, []
+        batch: list[Ask] = []
+        asked: set[tuple[str, str]] = set()
+        for ask in taught:
+            name = ask.key, ask.spec.name
+            if name in asked:
+                # Its state may have moved to another address by what comes before.
+                self.numbers.learn(batch)
+                batch, asked = [], set()
+            batch.append(ask)
+            asked.add(name)
+        self.numbers.learn(batch)
+        while self.most_keys is not None and len(self.state.keys) > self.most_keys:
+            self.state.keys.pop(next(iter(self.state.keys)))
+
     def advance(self, epoch_ms: int) -> None:
         """Let what was learned about sources up to `epoch_ms` take effect."""
+        if self._taught:
+            self._learn()
         self.numbers.advance()
         self.words.advance()
 
     def dump(self) -> bytes:
         """Learned state of sources, exactly."""
+        if self._taught:
+            self._learn()
         return msgspec.msgpack.encode(Saved(self.state.dump(), self.words.dump()))
 
     @classmethod
@@ -89,6 +140,8 @@ class Fuser:
 
     def dump_key(self, key: str) -> bytes | None:
         """Learned state of one key, over all its metrics; None when there is none."""
+        if self._taught:
+            self._learn()
         saved = self.state.dump_key(key)
         return msgspec.msgpack.encode(saved) if saved else None
 
@@ -98,6 +151,8 @@ class Fuser:
 
     def forget_key(self, key: str) -> None:
         """Drop the state of a key."""
+        if self._taught:
+            self._learn()
         self.state.keys.pop(key, None)
 
     def reputation(self) -> dict[str, dict[str, float]]:
@@ -105,6 +160,8 @@ class Fuser:
 
         Mean over metrics by the number of windows; voice is 1 for an independent source and 1/m for one of m copies.
         """
+        if self._taught:
+            self._learn()
         sums: dict[str, list[float]] = {}
         for (_, provider), row in self.state.rows.items():
             source = self.state.sources[row]
@@ -132,7 +189,7 @@ class Fuser:
 def one_each(observations: Sequence[Observation]) -> list[int] | None:
     """Which to keep so that each provider speaks once (its newest word) and no more than can be handled; None for all."""
     n = len(observations)
-    if n <= state.MOST_SOURCES and len(set(map(_PROVIDER, observations))) == n:
+    if n <= MOST_SOURCES and len(set(map(_PROVIDER, observations))) == n:
         return None
     newest: dict[str, int] = {}
     for i, o in enumerate(observations):
@@ -140,7 +197,7 @@ def one_each(observations: Sequence[Observation]) -> list[int] | None:
         if best is None or (o.ts_ms, repr(o.value)) > (observations[best].ts_ms, repr(observations[best].value)):
             newest[o.provider] = i
     kept = sorted(newest.values(), key=lambda i: (-observations[i].weight, observations[i].provider))
-    return sorted(kept[: state.MOST_SOURCES])
+    return sorted(kept[:MOST_SOURCES])
 
 
 def _words(observations: Sequence[Observation]) -> list[int]:

@@ -95,3 +95,48 @@ S2_START = 0.36
 """Error variance of an unknown source: 0.6 of the tolerance."""
 S2_FLOOR = 0.0025
 S2_CEIL = 1e6
+
+MOST_SOURCES = 128
+"""Sources of one window that are looked at, and half as many as a key remembers."""
+INFLATION_PRIOR = 20.0
+
+# One window among many (rows.py): ROWS, float64 (windows, ROW_WIDTH). ENTRY is the address of what is
+# remembered of the key, 0 for nothing: HEAD, then PATH x 2, then CAPACITY slots, all float64, then CAPACITY x RING x 2 int16.
+(
+    N,
+    FIRST,
+    AS_OF,
+    TOL,
+    REL,
+    LOWEST,
+    HIGHEST,
+    MINIMUM,
+    FRESHNESS,
+    START_VOL,
+    ENTRY,
+    CAPACITY,
+    ROW_WIDTH,
+) = range(13)
+# What comes out: OUTS, float64 (windows, OUT_WIDTH), in the metric's unit; the belief in tolerances, for the named rules.
+(
+    O_VALUE,
+    O_CONF,
+    O_LOW,
+    O_HIGH,
+    O_SPREAD,
+    O_USED,
+    O_VOICES,
+    O_CONSISTENCY,
+    O_TIMELINESS,
+    O_SURE,
+    O_MEAN,
+    O_VAR,
+    O_RIVAL,
+    O_RIVAL_MEAN,
+    O_RIVAL_VAR,
+    OUT_WIDTH,
+) = range(16)
+# A source that a key does not know: ROW, PID, GID.
+STRANGER = 3
+SCRATCH = RESULT + HEAD + MOST_SOURCES * (SLOT + 4 + WORKS)
+"""Doubles that a call needs for itself."""

@@ -6,7 +6,7 @@ from typing import NamedTuple, Protocol
 
 from msgspec import Struct
 
-from schemas.events import Value
+from schemas.events import Quality, Value
 
 
 class Observation(NamedTuple):
@@ -86,6 +86,8 @@ class Answer(Struct):
     """How many sources were used."""
     n_voices: float
     """How many independent voices the given sources amount to."""
+    quality: Quality | None = None
+    """How good the answer is, where it came with it; `quality.of_metric` tells it otherwise."""
 
 
 def nothing(method: str, n: int) -> Answer:

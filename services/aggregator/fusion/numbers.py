@@ -1,50 +1,57 @@
-"""Metrics that are numbers: windows turned into columns for the kernels, and results into answers."""
+"""Metrics that are numbers: windows turned into columns for the kernels, and results into answers; many at a time."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from struct import Struct as Packing
-from struct import error as PackingError
-from typing import Any
+from array import array
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from schemas.events import Quality
+from services.aggregator.fusion import quality
 from services.aggregator.fusion.compiled import KERNELS
 from services.aggregator.fusion.layout import (
-    ANSWERED,
-    CODE,
+    O_MEAN,
+    O_RIVAL,
+    O_RIVAL_MEAN,
+    O_RIVAL_VAR,
+    O_SURE,
+    O_USED,
+    O_VAR,
+    OUT_WIDTH,
     PAIRS,
-    R_MEAN,
-    R_RIVAL,
-    R_RIVAL_MEAN,
-    R_RIVAL_VAR,
-    R_SURE,
-    R_USED,
-    R_VAR,
     RANGE,
     REASONS,
-    RESULT,
     RIGHT,
     S2,
-    SHARE,
+    SCRATCH,
     SHIFTS,
     USED,
-    WORKS,
 )
 from services.aggregator.fusion.model import Answer, Observation, Spec, nothing
-from services.aggregator.fusion.state import MOST_SOURCES, Floats, Key, State
+from services.aggregator.fusion.rows import DIGITS, UNDER_MINIMUM
+from services.aggregator.fusion.state import Floats, Key, State, start_vol
 from services.aggregator.fusion.strategies import STRATEGIES, Claims
 
-UNDER_MINIMUM = 0.5
-"""Most confidence of an answer from fewer sources than the metric asks for."""
-ZERO_TRUST = 0.9
-"""P(right) of a source that says zero where everything else is positive."""
-_PACKINGS = [Packing(f"={4 * n}d") for n in range(MOST_SOURCES + 1)]
-DIGITS = 12
-"""Significant digits of an answer: what logarithms leave behind these is noise, and a lone source is repeated to the letter."""
-Columns = tuple[tuple[Any, ...], ...]
-"""Observations by field."""
+MOST_SPECS = 4096
+"""Specifications that are remembered in the form the kernels read."""
+
+
+class Ask(NamedTuple):
+    """One window: what is said of one metric of one key, as of when. Each provider speaks once."""
+
+    spec: Spec
+    key: str
+    observations: Sequence[Observation]
+    as_of_ms: int
+
+
+Plan = tuple[float, float, float, float, float, float, float]
+"""Of a specification, in the order of the row: tolerance, whether it is relative, plausible from and to, least sources,
+freshness, and the volatility to start with."""
+_DOUBLE = b"\0" * 8
 
 
 class Numbers:
@@ -52,126 +59,182 @@ class Numbers:
 
     def __init__(self, state: State) -> None:
         self.state = state
-        self.work: Floats = np.zeros((WORKS, MOST_SOURCES))
-        self.result: Floats = np.zeros(RESULT)
-        self.window: Floats = np.zeros(4 * MOST_SOURCES)
-        self.bytes = self.window.data.cast("B")
-        self.scratch: Floats = np.zeros(len(SHIFTS))
+        self._scratch: Floats = np.zeros(SCRATCH)
+        self._scratch_at: int = self._scratch.ctypes.data
+        self._plans: dict[int, tuple[Spec, Plan]] = {}
 
-    def answer(self, spec: Spec, key: str, observations: Sequence[Observation], as_of_ms: int) -> Answer:
-        """The answer by the metric's strategy; observations of one provider each, at most MOST_SOURCES."""
-        n = len(observations)
-        relative = spec.scale == "rel"
-        columns = tuple(zip(*observations, strict=True))
-        if relative and 0 in columns[2]:
-            zeros = columns[2].count(0)
-            if 2 * zeros > n:
-                return self._zero(spec, observations, zeros)
-        if not self._work(spec, self.state.find(spec, key), observations, columns, as_of_ms):
-            return nothing(spec.strategy, n)
-        value, confidence, low, high, spread, used, voices = self.result.tolist()[:ANSWERED]
-        shares = self.work[SHARE, :n].tolist()
-        why: list[str | None] = [None] * n
-        if used < n:
-            why = [REASONS[int(code)] for code in self.work[CODE, :n].tolist()]
-        tol = spec.tolerance
-        stated: float | None = None
-        if spec.strategy in STRATEGIES:
-            stated, shares = self._by_rule(spec, observations, why)
-            value = (math.log(stated) if relative else stated) / tol
-            confidence = self.belief(value)
-            low, high = min(low, value), max(high, value)
-        if relative:
-            value, low = math.exp(value * tol), math.exp(low * tol)
-            high = math.exp(min(high * tol, 700.0))
-            spread = math.expm1(min(spread * tol, 700.0))
-        else:
-            value, low, high = value * tol, low * tol, high * tol
-            spread = spread * tol / abs(value) if value else 0.0
-        value = stated if stated is not None else float(f"{value:.{DIGITS}g}")
-        if used < spec.min_sources:
-            confidence = min(confidence, UNDER_MINIMUM)
-        return Answer(value, confidence, low, high, spread, shares, why, spec.strategy, int(used), voices)
+    def answer(self, asks: Sequence[Ask]) -> list[Answer]:
+        """The answers by each metric's strategy."""
+        self.state.meet()
+        rows: list[float] = []
+        said: list[Any] = []
+        times: list[float] = []
+        weights: list[float] = []
+        slots: list[int] = []
+        keys = self.state.keys
+        plans = self._plans
+        for spec, key, observations, as_of_ms in asks:
+            providers, groups, values, ts_ms, weight = zip(*observations, strict=True)
+            metrics = keys.get(key)
+            entry = metrics.get(spec.name) if metrics is not None else None
+            held = plans.get(id(spec))
+            plan = held[1] if held is not None else self._plan(spec)
+            if entry is None:
+                rows += (len(values), len(said), as_of_ms, *plan, 0, 0)
+                codes = self.state.strangers_of(spec.name)
+                try:
+                    slots += map(codes.__getitem__, zip(providers, groups, strict=True))
+                except KeyError:
+                    del slots[len(said) :]
+                    slots += self._codes(spec, None, observations)
+            else:
+                rows += (len(values), len(said), as_of_ms, *plan, entry.address, entry.capacity)
+                try:
+                    slots += map(entry.slot_of.__getitem__, providers)
+                except KeyError:
+                    del slots[len(said) :]
+                    slots += self._codes(spec, entry, observations)
+            said += values
+            times += ts_ms
+            weights += weight
+        outs, shares, codes_out = self._run(len(asks), rows, said, times, weights, slots, 0)
+        answers = []
+        first = at = 0
+        for spec, _, observations, as_of_ms in asks:
+            n = len(observations)
+            value, confidence, low, high, spread, used, voices, agreed, timely = outs[at : at + 9]
+            if not used:
+                answer = nothing(spec.strategy, n)
+                answer.quality = _quality(0.0, 0.0, 0.0, 0.0, 0.0)
+                answers.append(answer)
+            else:
+                if not 1e-10 < abs(value) < 1e30:
+                    value = float(f"{value:.{DIGITS}g}")
+                why: list[str | None]
+                if used < n:
+                    why = [REASONS[int(code)] for code in codes_out[first : first + n]]
+                else:
+                    why = [None] * n
+                answer = Answer(
+                    value, confidence, low, high, spread, shares[first : first + n], why, spec.strategy, int(used), voices,
+                    _quality(1.0, agreed, timely, 1.0 - 1.0 / voices if voices > 1.0 else 0.0, confidence),
+                )  # fmt: skip
+                # The belief has no width where most say zero: there is nothing to choose then.
+                if spec.strategy in STRATEGIES and outs[at + O_VAR]:
+                    self._by_rule(spec, observations, answer, codes_out[first : first + n], outs[at : at + OUT_WIDTH])
+                    answer.quality = quality.of_metric(spec, answer, observations, as_of_ms)
+                answers.append(answer)
+            first += n
+            at += OUT_WIDTH
+        return answers
 
-    def learn(self, spec: Spec, key: str, observations: Sequence[Observation], as_of_ms: int) -> None:
-        """Learn from a closed window."""
+    def learn(self, asks: Sequence[Ask]) -> None:
+        """Learn from closed windows, in this order."""
         state = self.state
-        entry = state.key(spec, key)
-        for observation in observations:
-            if observation.provider not in entry.slot_of:
-                state.slot(spec, entry, observation)
-        if self._work(spec, entry, observations, tuple(zip(*observations, strict=True)), as_of_ms):
-            KERNELS.learn(
-                len(observations),
-                self.window,
-                self.work,
-                self.result,
-                entry.head,
-                entry.path,
-                entry.slots,
-                entry.ring,
-                state.sources,
-                state.pairs,
-                float(as_of_ms),
-            )
-            state.touched.add(spec.name)
+        rows: list[float] = []
+        said: list[Any] = []
+        times: list[float] = []
+        weights: list[float] = []
+        slots: list[int] = []
+        for spec, key, observations, as_of_ms in asks:
+            providers, _, values, ts_ms, weight = zip(*observations, strict=True)
+            entry = state.key(spec, key)
+            try:
+                own = list(map(entry.slot_of.__getitem__, providers))
+            except KeyError:
+                for observation in observations:
+                    if observation.provider not in entry.slot_of:
+                        state.slot(spec, entry, observation)
+                own = list(map(entry.slot_of.__getitem__, providers))
+            held = self._plans.get(id(spec))
+            plan = held[1] if held is not None else self._plan(spec)
+            rows += (len(values), len(said), as_of_ms, *plan, entry.address, entry.capacity)
+            slots += own
+            said += values
+            times += ts_ms
+            weights += weight
+        outs, _, _ = self._run(len(asks), rows, said, times, weights, slots, 1)
+        for used, ask in zip(outs[O_USED::OUT_WIDTH], asks, strict=True):
+            if used:
+                state.touched.add(ask.spec.name)
 
     def advance(self) -> None:
         """Bring what was learned since the last epoch into force."""
         state = self.state
+        scratch = array("d", bytes(8 * len(SHIFTS)))
         for metric in sorted(state.touched):
-            KERNELS.advance(
-                np.array(state.rows_of[metric], np.int64), state.rows[metric, ""], state.sources, self.scratch
-            )
+            rows = array("q", state.rows_of[metric])
+            sources = state.sources
+            KERNELS.advance_sources(
+                rows.buffer_info()[0], len(rows), state.rows[metric, ""], sources.ctypes.data, len(sources),
+                scratch.buffer_info()[0],
+            )  # fmt: skip
         if state.touched:
-            KERNELS.advance_pairs(state.pairs, min(len(state.providers), PAIRS))
+            KERNELS.advance_voices(state.pairs.ctypes.data, min(len(state.providers), PAIRS))
         state.touched.clear()
 
-    def _work(
-        self, spec: Spec, entry: Key | None, observations: Sequence[Observation], columns: Columns, as_of_ms: int
-    ) -> bool:
-        """Run the kernel on the window; False when no value is usable."""
-        providers, _, values, times, weights = columns
-        try:
-            slots = list(map(entry.slot_of.__getitem__, providers)) if entry is not None else None
-        except KeyError:
-            slots = None
-        if entry is None or slots is None:
-            entry, slots = self.state.guest(spec, entry, observations)
-        packing = _PACKINGS[len(slots)]
-        try:
-            packing.pack_into(self.bytes, 0, *values, *times, *weights, *slots)
-        except PackingError:
-            # Words where a number belongs count as out of range.
-            values = tuple(v if isinstance(v, (int, float)) else math.nan for v in values)
-            packing.pack_into(self.bytes, 0, *values, *times, *weights, *slots)
+    def _plan(self, spec: Spec) -> Plan:
+        if len(self._plans) >= MOST_SPECS:
+            self._plans.clear()
         low, high = spec.plausible or (-math.inf, math.inf)
-        KERNELS.answer(
-            len(slots),
-            self.window,
-            self.work,
-            self.result,
-            entry.head,
-            entry.slots,
-            self.state.sources,
-            self.state.pairs,
-            spec.tolerance,
-            spec.scale == "rel",
-            low,
-            high,
-            float(as_of_ms),
-        )
-        return bool(self.result[R_USED])
+        plan = (
+            spec.tolerance, float(spec.scale == "rel"), low, high, float(spec.min_sources), float(spec.freshness_ms),
+            start_vol(spec.window_ms),
+        )  # fmt: skip
+        # The specification is held with it, so that its address stays its own.
+        self._plans[id(spec)] = spec, plan
+        return plan
+
+    def _codes(self, spec: Spec, entry: Key | None, observations: Iterable[Observation]) -> list[int]:
+        """Slots of those that the key knows, codes of the others."""
+        known = entry.slot_of if entry is not None else {}
+        codes = []
+        for o in observations:
+            slot = known.get(o.provider)
+            codes.append(self.state.stranger(spec.name, o.provider, o.group) if slot is None else slot)
+        return codes
+
+    def _run(
+        self,
+        count: int,
+        rows: list[float],
+        said: list[Any],
+        times: list[float],
+        weights: list[float],
+        slots: list[int],
+        teach: int,
+    ) -> tuple[list[float], list[float], list[float]]:
+        """One call for all rows: the results by row, and shares and codes by observation."""
+        total = len(said)
+        try:
+            columns = array("d", said)
+        except (TypeError, OverflowError):
+            # Words where a number belongs, and numbers beyond a double, count as out of range.
+            columns = array("d", map(_number, said))
+        columns.extend(times)
+        columns.extend(weights)
+        columns.extend(slots)
+        table = array("d", rows)
+        outs, shares = array("d", _DOUBLE * (OUT_WIDTH * count)), array("d", _DOUBLE * (2 * total))
+        state = self.state
+        KERNELS.answer_rows(
+            count, table.buffer_info()[0], columns.buffer_info()[0], total, outs.buffer_info()[0], shares.buffer_info()[0],
+            state.sources.ctypes.data, len(state.sources), state.pairs.ctypes.data, state.strangers.ctypes.data,
+            len(state.strangers), self._scratch_at, teach,
+        )  # fmt: skip
+        told = shares.tolist()
+        return outs.tolist(), told[:total], told[total:]
 
     def _by_rule(
-        self, spec: Spec, observations: Sequence[Observation], why: list[str | None]
-    ) -> tuple[float, list[float]]:
-        """Value and shares by a named rule; what it uses is not excluded, whatever the belief says."""
-        usable = [
-            i
-            for i, code in enumerate(self.work[CODE, : len(observations)].tolist())
-            if not self._refused(spec, observations[i], int(code))
-        ]
+        self,
+        spec: Spec,
+        observations: Sequence[Observation],
+        answer: Answer,
+        codes: Sequence[float],
+        out: Sequence[float],
+    ) -> None:
+        """Put value and shares of a named rule into the answer, and what the belief holds of it."""
+        usable = [i for i, code in enumerate(codes) if not _refused(spec, observations[i], int(code))]
         sources = self.state.sources
         trust = []
         for i in usable:
@@ -187,47 +250,55 @@ class Numbers:
                 [o.provider for o in chosen], values, [o.ts_ms for o in chosen], [o.weight for o in chosen], trust, same
             )
         )
-        shares = [0.0] * len(observations)
+        answer.weights = [0.0] * len(observations)
         for i, share in zip(usable, choice.shares, strict=True):
-            shares[i] = share
+            answer.weights[i] = share
             if share > 0.0:
-                why[i] = None
-        return choice.value, shares
+                answer.why[i] = None
+        answer.value = choice.value
+        confidence = _belief((math.log(choice.value) if spec.scale == "rel" else choice.value) / spec.tolerance, out)
+        if answer.n_sources < spec.min_sources:
+            confidence = min(confidence, UNDER_MINIMUM)
+        answer.confidence = confidence
+        assert answer.low is not None
+        assert answer.high is not None
+        answer.low, answer.high = min(answer.low, choice.value), max(answer.high, choice.value)
 
-    def _refused(self, spec: Spec, observation: Observation, code: int) -> bool:
-        value = observation.value
-        if code == USED:
-            return False
-        if code != RANGE:
-            return False
-        low, high = spec.plausible or (-math.inf, math.inf)
-        number = isinstance(value, (int, float)) and math.isfinite(value)
-        return not (number and low <= float(value) <= high and (spec.scale == "abs" or float(value) > 0.0))  # type: ignore[arg-type]
 
-    def belief(self, at: float) -> float:
-        """P(|truth - at| <= 1) under the belief of the last window."""
-        r = self.result
-        held = r[R_SURE] * _inside(at - r[R_MEAN], math.sqrt(r[R_VAR]))
-        held += r[R_RIVAL] * _inside(at - r[R_RIVAL_MEAN], math.sqrt(r[R_RIVAL_VAR]))
-        return min(max(float(held), 0.0), 1.0)
+def _quality(
+    completeness: float, consistency: float, timeliness: float, diversity: float, confidence: float
+) -> Quality:
+    return Quality(
+        completeness=completeness,
+        consistency=consistency,
+        timeliness=timeliness,
+        diversity=diversity,
+        confidence=confidence,
+    )
 
-    def _zero(self, spec: Spec, observations: Sequence[Observation], zeros: int) -> Answer:
-        """Most say zero, which has no logarithm: a vote between nothing and something."""
-        n = len(observations)
-        odds = (ZERO_TRUST / (1.0 - ZERO_TRUST)) ** (2 * zeros - n)
-        is_zero = [o.value == 0 for o in observations]
-        return Answer(
-            0.0,
-            odds / (1.0 + odds),
-            0.0,
-            0.0,
-            0.0,
-            [z / zeros for z in is_zero],
-            [None if z else "range" for z in is_zero],
-            spec.strategy,
-            zeros,
-            float(n),
-        )
+
+def _number(value: Any) -> float:
+    try:
+        return float(value) if isinstance(value, (int, float)) else math.nan
+    except OverflowError:
+        return math.nan
+
+
+def _refused(spec: Spec, observation: Observation, code: int) -> bool:
+    """Whether a value is no number of this metric at all, as opposed to one that is far from the answer."""
+    value = observation.value
+    if code in (USED,) or code != RANGE:
+        return False
+    low, high = spec.plausible or (-math.inf, math.inf)
+    number = isinstance(value, (int, float)) and math.isfinite(value)
+    return not (number and low <= float(value) <= high and (spec.scale == "abs" or float(value) > 0.0))  # type: ignore[arg-type]
+
+
+def _belief(at: float, out: Sequence[float]) -> float:
+    """P(|truth - at| <= 1), in tolerances, under the belief of a window."""
+    held = out[O_SURE] * _inside(at - out[O_MEAN], math.sqrt(out[O_VAR]))
+    held += out[O_RIVAL] * _inside(at - out[O_RIVAL_MEAN], math.sqrt(out[O_RIVAL_VAR]))
+    return min(max(held, 0.0), 1.0)
 
 
 def _inside(gap: float, sd: float) -> float:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
@@ -15,9 +13,11 @@ from services.aggregator.fusion.layout import (
     HEAD,
     INFL_A,
     INFL_B,
+    INFLATION_PRIOR,
     LAST_MS,
     LAST_VALUE,
     METRIC,
+    MOST_SOURCES,
     OFF,
     PAIRS,
     PATH,
@@ -30,40 +30,88 @@ from services.aggregator.fusion.layout import (
     SEEN,
     SLOT,
     SOURCE,
+    STRANGER,
     VOL,
 )
 from services.aggregator.fusion.model import Observation, Spec
 
 Floats = NDArray[np.float64]
 
-MOST_SOURCES = 128
-"""Sources of one window that are looked at, and sources that a key remembers."""
 MOST_ROWS = 65_536
 """(source, metric) pairs with a record of their own; later ones stay strangers."""
 START_MOVE = 0.25
 """Variance that an unknown quantity gains in one window of its metric, in tolerances squared."""
-INFLATION_PRIOR = 20.0
 START_RIGHT = 0.9
 _KEPT = (SEEN, LAST_VALUE, FIRST_MS, LAST_MS, OFF)
 """Columns of a slot that are state; the others are found again by name."""
 
 
 class Key:
-    """What is remembered about one (key, metric)."""
+    """What is remembered about one (key, metric): one stretch of memory, laid out as layout.ENTRY says."""
 
-    __slots__ = ("groups", "head", "path", "ring", "slot_of", "slots")
+    __slots__ = ("address", "capacity", "data", "groups", "slot_of")
 
-    def __init__(self, metric_row: int, window_ms: int) -> None:
-        self.head: Floats = np.zeros(HEAD)
-        self.head[VOL] = START_MOVE / max(window_ms, 1)
-        self.head[INFL_A] = self.head[INFL_B] = INFLATION_PRIOR
-        self.head[METRIC] = metric_row
-        self.path: Floats = np.zeros((PATH, 2))
-        self.slots: Floats = np.zeros((0, SLOT))
-        self.ring: NDArray[np.int16] = np.zeros((0, RING, 2), np.int16)
+    def __init__(self, metric_row: int, start_vol: float, capacity: int = 0) -> None:
         self.slot_of: dict[str, int] = {}
         self.groups: list[str] = []
         """By slot."""
+        self.capacity = 0
+        self._hold(np.zeros(_width(0)))
+        head = self.head
+        head[VOL] = start_vol
+        head[INFL_A] = head[INFL_B] = INFLATION_PRIOR
+        head[METRIC] = metric_row
+        if capacity:
+            self.widen(capacity)
+
+    def _hold(self, data: Floats) -> None:
+        self.data = data
+        self.address: int = data.__array_interface__["data"][0]
+
+    def widen(self, capacity: int) -> None:
+        """Make room for so many sources."""
+        before, had = self.data, self.capacity
+        slots, ring = self.slots, self.ring
+        self._hold(np.zeros(_width(capacity)))
+        self.capacity = capacity
+        self.data[:SLOTS_AT] = before[:SLOTS_AT]
+        self.slots[:had] = slots
+        self.ring[:] = -1
+        self.ring[:had] = ring
+
+    @property
+    def head(self) -> Floats:
+        """HEAD numbers of the key."""
+        return self.data[:HEAD]
+
+    @property
+    def path(self) -> Floats:
+        """PATH samples of our own answer."""
+        return self.data[HEAD:SLOTS_AT].reshape(PATH, 2)
+
+    @property
+    def slots(self) -> Floats:
+        """SLOT numbers of each source."""
+        return self.data[SLOTS_AT : SLOTS_AT + self.capacity * SLOT].reshape(self.capacity, SLOT)
+
+    @property
+    def ring(self) -> NDArray[np.int16]:
+        """RING samples of each source."""
+        flat = self.data[SLOTS_AT + self.capacity * SLOT :].view(np.int16)
+        return flat[: self.capacity * RING * 2].reshape(self.capacity, RING, 2)
+
+
+SLOTS_AT = HEAD + 2 * PATH
+
+
+def _width(capacity: int) -> int:
+    """Doubles that a key with room for so many sources takes; four int16 fit into one."""
+    return SLOTS_AT + capacity * SLOT + (capacity * RING * 2 + 3) // 4
+
+
+def start_vol(window_ms: int) -> float:
+    """Volatility of a quantity of which nothing is known."""
+    return START_MOVE / max(window_ms, 1)
 
 
 class SavedKey(msgspec.Struct, array_like=True):
@@ -104,6 +152,12 @@ class State:
         """key -> metric -> state."""
         self.touched: set[str] = set()
         """Metrics that learned since the last epoch."""
+        self.strangers: Floats = np.zeros((64, STRANGER))
+        self._strangers = 0
+        self._codes: dict[str, dict[tuple[str, str], int]] = {}
+        self._unknown: dict[str, int] = {}
+        self._met = False
+        """Whether a row, provider or group was named since strangers were last looked at."""
         self.row("", "stranger")
 
     def find(self, spec: Spec, key: str) -> Key | None:
@@ -115,34 +169,40 @@ class State:
         """The state of (key, metric), made when it is new."""
         entry = self.find(spec, key)
         if entry is None:
-            entry = Key(self.row(spec.name, ""), spec.window_ms)
+            entry = Key(self.row(spec.name, ""), start_vol(spec.window_ms))
             self.keys.setdefault(key, {})[spec.name] = entry
         return entry
 
-    def guest(self, spec: Spec, entry: Key | None, observations: Sequence[Observation]) -> tuple[Key, list[int]]:
-        """A key with room for sources it has not learned of yet, for one answer, and the slots; nothing is remembered."""
-        guest = Key(0, spec.window_ms)
-        known = 0
-        if entry is not None:
-            guest.head, known = entry.head, len(entry.slots)
-            guest.slot_of = entry.slot_of
-        guest.slots = np.zeros((known + len(observations), SLOT))
-        if entry is not None:
-            guest.slots[:known] = entry.slots
-        slots = []
-        strangers: dict[str, int] = {}
-        for i, observation in enumerate(observations):
-            slot = guest.slot_of.get(observation.provider)
-            if slot is None:
-                slot = known + i
-                guest.slots[slot, ROW] = self.rows.get((spec.name, observation.provider), 0)
-                guest.slots[slot, PID] = self.providers.get(observation.provider, -1)
-                gid = self.groups.get(observation.group)
-                guest.slots[slot, GID] = (
-                    strangers.setdefault(observation.group, -1 - i - MOST_ROWS) if gid is None else gid
-                )
-            slots.append(slot)
-        return guest, slots
+    def strangers_of(self, metric: str) -> dict[tuple[str, str], int]:
+        """(provider, group) -> code of a source that a key does not know, as far as this was asked; see `stranger`."""
+        found = self._codes.get(metric)
+        if found is None:
+            found = self._codes[metric] = {}
+        return found
+
+    def stranger(self, metric: str, provider: str, group: str) -> int:
+        """The code of a source that a key does not know: what the metric knows of it stands in `strangers[-1 - code]`."""
+        codes = self.strangers_of(metric)
+        code = codes.get((provider, group))
+        if code is None:
+            place = self._strangers
+            if place == len(self.strangers):
+                self.strangers = np.concatenate([self.strangers, np.zeros_like(self.strangers)])
+            gid = self.groups.get(group)
+            if gid is None:
+                gid = self._unknown.setdefault(group, -1 - 3 * MOST_ROWS - len(self._unknown))
+            self.strangers[place] = self.rows.get((metric, provider), 0), self.providers.get(provider, -1), gid
+            self._strangers = place + 1
+            code = codes[provider, group] = -1 - place
+        return code
+
+    def meet(self) -> None:
+        """Look at strangers anew; between two batches, when somebody became known or they are too many."""
+        if self._met or self._strangers > MOST_ROWS:
+            self._met = False
+            self._codes.clear()
+            self._unknown.clear()
+            self._strangers = 0
 
     def slot(self, spec: Spec, entry: Key, observation: Observation) -> int:
         """The slot of a provider in a key; the longest silent provider makes room in a full one."""
@@ -156,13 +216,11 @@ class State:
             del entry.slot_of[silent]
             entry.slots[slot] = 0.0
             entry.ring[slot] = -1
-        elif slot == len(entry.slots):
-            more = max(4, slot // 2)
-            entry.slots = np.concatenate([entry.slots, np.zeros((more, SLOT))])
-            entry.ring = np.concatenate([entry.ring, np.full((more, RING, 2), -1, np.int16)])
+        elif slot == entry.capacity:
+            entry.widen(slot + max(4, slot // 2))
         self._name(spec.name, entry, slot, observation.provider, observation.group)
         # As new as the newest, so that it does not make room for the next of the same window.
-        entry.slots[slot, LAST_MS] = entry.head[AT] + 1.0
+        entry.data[SLOTS_AT + slot * SLOT + LAST_MS] = entry.data[AT] + 1.0
         return slot
 
     def _name(self, metric: str, entry: Key, slot: int, provider: str, group: str) -> None:
@@ -170,13 +228,17 @@ class State:
         if slot == len(entry.groups):
             entry.groups.append(group)
         entry.groups[slot] = group
-        entry.slots[slot, ROW] = self.row(metric, provider)
-        if len(self.providers) < PAIRS:
-            self.providers.setdefault(provider, len(self.providers))
-        entry.slots[slot, PID] = self.providers.get(provider, -1)
-        if len(self.groups) < MOST_ROWS:
-            self.groups.setdefault(group, len(self.groups))
-        entry.slots[slot, GID] = self.groups.get(group, -1 - slot)
+        if provider not in self.providers and len(self.providers) < PAIRS:
+            self.providers[provider] = len(self.providers)
+            self._met = True
+        if group not in self.groups and len(self.groups) < MOST_ROWS:
+            self.groups[group] = len(self.groups)
+            self._met = True
+        at = SLOTS_AT + slot * SLOT
+        data = entry.data
+        data[at + ROW] = self.row(metric, provider)
+        data[at + PID] = self.providers.get(provider, -1)
+        data[at + GID] = self.groups.get(group, -1 - slot)
 
     def row(self, metric: str, provider: str) -> int:
         """The row of a source in a metric, made when it is new."""
@@ -185,6 +247,7 @@ class State:
             if len(self.rows) >= MOST_ROWS and provider:
                 return 0
             row = self.rows[metric, provider] = len(self.rows)
+            self._met = True
             if row == len(self.sources):
                 self.sources = np.concatenate([self.sources, np.zeros_like(self.sources)])
             if provider:
@@ -246,13 +309,12 @@ class State:
         metrics = self.keys[key] = {}
         for one in saved:
             metric_row = self.row(one.metric, "")
-            entry = metrics[one.metric] = Key(metric_row, 1)
-            entry.head = np.frombuffer(one.head).copy()
-            entry.head[METRIC] = metric_row
-            entry.path = np.frombuffer(one.path).reshape(PATH, 2).copy()
             n = len(one.providers)
-            entry.slots = np.zeros((n, SLOT))
+            entry = metrics[one.metric] = Key(metric_row, 0.0, n)
+            entry.head[:] = np.frombuffer(one.head)
+            entry.head[METRIC] = metric_row
+            entry.path[:] = np.frombuffer(one.path).reshape(PATH, 2)
             entry.slots[:, _KEPT] = np.frombuffer(one.slots).reshape(n, len(_KEPT))
-            entry.ring = np.frombuffer(one.ring, np.int16).reshape(n, RING, 2).copy()
+            entry.ring[:] = np.frombuffer(one.ring, np.int16).reshape(n, RING, 2)
             for slot, (provider, group) in enumerate(zip(one.providers, one.groups, strict=True)):
                 self._name(one.metric, entry, slot, provider, group or provider)

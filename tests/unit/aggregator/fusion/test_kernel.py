@@ -8,7 +8,7 @@ import random
 import numpy as np
 import pytest
 
-from services.aggregator.fusion import Fuser, Observation, Plain, kernel, lags, learning, voices
+from services.aggregator.fusion import Answer, Fuser, Observation, Plain, lags, rows
 from services.aggregator.fusion.bench import generator
 from services.aggregator.fusion.compiled import KERNELS, Kernels
 from services.aggregator.fusion.layout import (
@@ -134,7 +134,7 @@ def test_groups_and_ties_weigh_as_in_the_reference() -> None:
         assert found.confidence == pytest.approx(expected.confidence, abs=1e-9)
 
 
-def told(scenario: str, count: int) -> tuple[list[object], bytes, bytes | None]:
+def told(scenario: str, count: int) -> tuple[list[Answer], bytes, bytes | None]:
     fuser, answers = Fuser(), []
     for as_of, window in windows(scenario, count):
         fuser.advance(as_of)
@@ -148,10 +148,9 @@ def test_compiled_and_uncompiled_give_the_same_bits(scenario: str, monkeypatch: 
     """So that a replay agrees, whenever the compiler was ready."""
     compiled = told(scenario, 40)
     for name, function in (
-        ("answer", kernel.answer),
-        ("learn", learning.learn),
-        ("advance", lags.advance),
-        ("advance_pairs", voices.advance_pairs),
+        ("answer_rows", rows.answer_rows),
+        ("advance_sources", rows.advance_sources),
+        ("advance_voices", rows.advance_voices),
     ):
         monkeypatch.setattr(KERNELS, name, function)
     assert told(scenario, 40) == compiled
@@ -159,11 +158,11 @@ def test_compiled_and_uncompiled_give_the_same_bits(scenario: str, monkeypatch: 
 
 def test_before_it_is_compiled_a_kernel_answers_at_once() -> None:
     fresh = Kernels()
-    assert (fresh.ready, fresh.answer, fresh.learn) == (False, kernel.answer, learning.learn)
+    assert (fresh.ready, fresh.answer_rows) == (False, rows.answer_rows)
     fresh.warm()
     fresh.warm(wait=True)
     assert fresh.ready
-    assert fresh.answer is not kernel.answer
+    assert fresh.answer_rows is not rows.answer_rows
 
 
 def test_the_path_is_read_between_its_samples() -> None:

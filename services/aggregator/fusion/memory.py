@@ -1,0 +1,41 @@
+"""Arrays over memory that is known by its address: what lets one call work on the state of many keys without copying it.
+
+These are the uncompiled forms; the compiled ones (build.py) have the same names and signatures.
+"""
+
+from __future__ import annotations
+
+from ctypes import c_double, c_float, c_int16, c_int64
+from typing import Any
+
+import numpy as np
+
+from services.aggregator.fusion.layout import Array
+
+_at: Any = np.frombuffer
+
+
+def floats(address: int, n: int) -> Array:
+    """n doubles."""
+    return _at((c_double * n).from_address(address))
+
+
+def table(address: int, rows: int, columns: int) -> Array:
+    """Doubles in rows."""
+    return floats(address, rows * columns).reshape(rows, columns)
+
+
+def singles(address: int, rows: int, columns: int) -> Array:
+    """float32 in rows."""
+    return _at((c_float * (rows * columns)).from_address(address), np.float32).reshape(rows, columns)
+
+
+def shorts(address: int, rows: int, columns: int, depth: int) -> Array:
+    """int16 in three dimensions."""
+    flat = _at((c_int16 * (rows * columns * depth)).from_address(address), np.int16)
+    return flat.reshape(rows, columns, depth)
+
+
+def integers(address: int, n: int) -> Array:
+    """n int64."""
+    return _at((c_int64 * n).from_address(address), np.int64)

@@ -1,0 +1,270 @@
+"""Many windows in one call: each row of a table names one (key, metric), its observations and where its state lies.
+
+Written, like the kernel, in the subset of Python that numba compiles. All arguments are integers, most of them addresses,
+so that a compiled form can be called without knowing numpy. What a row gives is in the metric's own unit, rounded, with
+its quality: nothing is left to be done per metric in Python.
+"""
+
+from __future__ import annotations
+
+import math
+
+from services.aggregator.fusion import layout as col
+from services.aggregator.fusion.kernel import answer
+from services.aggregator.fusion.lags import advance
+from services.aggregator.fusion.layout import Array
+from services.aggregator.fusion.learning import learn
+from services.aggregator.fusion.memory import floats, integers, shorts, singles, table
+from services.aggregator.fusion.voices import advance_pairs
+
+UNDER_MINIMUM = 0.5
+"""Most confidence of an answer from fewer sources than the metric asks for."""
+ZERO_TRUST = 0.9
+"""P(right) of a source that says zero where everything else is positive."""
+DIGITS = 12
+"""Significant digits of an answer: what logarithms leave behind these is noise, and a lone source is repeated to the letter."""
+LARGEST_EXPONENT = 22
+"""Powers of ten up to this one are exact doubles."""
+FURTHEST = 700.0
+"""exp of more than this is no double."""
+
+
+def rounded(value: float) -> float:
+    """The double nearest to the decimal of DIGITS digits; the value itself where powers of ten are not exact."""
+    size = abs(value)
+    if not (size > 1e-10 and size < 1e30):
+        return value
+    exponent = DIGITS - 1 - math.floor(math.log10(size))
+    digits = 0.0
+    power = 1.0
+    for _ in range(3):
+        power = 1.0
+        for _ in range(abs(exponent)):
+            power *= 10.0
+        # Both factors are exact, so that one division (or product) rounds once.
+        digits = math.floor((size * power if exponent >= 0 else size / power) + 0.5)
+        if digits >= 10.0**DIGITS:
+            exponent -= 1
+        elif digits < 10.0 ** (DIGITS - 1):
+            exponent += 1
+        else:
+            break
+    size = digits / power if exponent >= 0 else digits * power
+    return size if value > 0.0 else -size
+
+
+def finish(n: int, row: int, rows: Array, outs: Array, window: Array, work: Array, result: Array, slots: Array) -> None:
+    """Turn the kernel's result into the answer of row `row`: units, digits, and quality."""
+    tol = rows[row, col.TOL]
+    relative = rows[row, col.REL] > 0.0
+    as_of = rows[row, col.AS_OF]
+    used = result[col.R_USED]
+    value = result[col.R_VALUE]
+    low = result[col.R_LOW]
+    high = result[col.R_HIGH]
+    spread = result[col.R_SPREAD]
+    if relative:
+        value = math.exp(value * tol)
+        low = math.exp(low * tol)
+        high = math.exp(min(high * tol, FURTHEST))
+        spread = math.expm1(min(spread * tol, FURTHEST))
+    else:
+        value *= tol
+        low *= tol
+        high *= tol
+        spread = spread * tol / abs(value) if value != 0.0 else 0.0
+    value = rounded(value)
+    confidence = result[col.R_CONF]
+    if used < rows[row, col.MINIMUM]:
+        confidence = min(confidence, UNDER_MINIMUM)
+    outs[row, col.O_VALUE] = value
+    outs[row, col.O_CONF] = confidence
+    outs[row, col.O_LOW] = low
+    outs[row, col.O_HIGH] = high
+    outs[row, col.O_SPREAD] = spread
+    outs[row, col.O_USED] = used
+    outs[row, col.O_VOICES] = result[col.R_VOICES]
+    judge(n, row, rows, outs, window, work, slots, value, as_of)
+
+
+def judge(
+    n: int, row: int, rows: Array, outs: Array, window: Array, work: Array, slots: Array, value: float, as_of: float
+) -> None:
+    """Quality of the answer: share of groups that agree with it, and its age against the metric's freshness."""
+    reach = rows[row, col.TOL] * (1.0 + 1e-9)
+    lowest = value - reach
+    highest = value + reach
+    if rows[row, col.REL] > 0.0:
+        lowest = value
+        highest = value
+        if value > 0.0:
+            lowest = value * math.exp(-reach)
+            highest = value * math.exp(reach)
+    groups = 0.0
+    agreed = 0.0
+    age = 0.0
+    total = 0.0
+    for i in range(n):
+        group = slots[int(window[3 * n + i]), col.GID]
+        first = True
+        for j in range(i):
+            if slots[int(window[3 * n + j]), col.GID] == group:
+                first = False
+        if first:
+            groups += 1.0
+            for j in range(i, n):
+                same = slots[int(window[3 * n + j]), col.GID] == group
+                if same and window[j] >= lowest and window[j] <= highest:
+                    agreed += 1.0
+                    break
+        share = work[col.SHARE, i]
+        if share > 0.0:
+            total += share
+            if window[n + i] < as_of:
+                age += share * (as_of - window[n + i])
+    freshness = 1.0
+    if total > 0.0:
+        freshness = age / total / rows[row, col.FRESHNESS]
+    outs[row, col.O_CONSISTENCY] = agreed / groups
+    outs[row, col.O_TIMELINESS] = min(max(1.0 - freshness, 0.0), 1.0)
+
+
+def mostly_zero(n: int, zeros: int, row: int, rows: Array, outs: Array, window: Array, work: Array) -> None:
+    """Most say zero, which has no logarithm: a vote between nothing and something."""
+    odds = 1.0
+    for _ in range(abs(2 * zeros - n)):
+        odds *= ZERO_TRUST / (1.0 - ZERO_TRUST)
+    for i in range(n):
+        is_zero = window[i] == 0.0
+        work[col.SHARE, i] = 1.0 / zeros if is_zero else 0.0
+        work[col.CODE, i] = col.USED if is_zero else col.RANGE
+    outs[row, col.O_VALUE] = 0.0
+    outs[row, col.O_CONF] = odds / (1.0 + odds)
+    outs[row, col.O_LOW] = 0.0
+    outs[row, col.O_HIGH] = 0.0
+    outs[row, col.O_SPREAD] = 0.0
+    outs[row, col.O_USED] = zeros
+    outs[row, col.O_VOICES] = n
+
+
+def answer_rows(
+    count: int,
+    rows_at: int,
+    columns_at: int,
+    total: int,
+    outs_at: int,
+    shares_at: int,
+    sources_at: int,
+    sources_n: int,
+    pairs_at: int,
+    strangers_at: int,
+    strangers_n: int,
+    scratch_at: int,
+    teach: int,
+) -> None:
+    """Answer `count` rows, or, with `teach`, learn from them one after the other; see layout.py for the tables.
+
+    columns: values, times, weights and slots of all `total` observations; a slot below 0 is a stranger, by its place.
+    """
+    rows = table(rows_at, count, col.ROW_WIDTH)
+    columns = table(columns_at, 4, total)
+    outs = table(outs_at, count, col.OUT_WIDTH)
+    shares = table(shares_at, 2, total)
+    sources = table(sources_at, sources_n, col.SOURCE)
+    pairs = singles(pairs_at, col.PAIRS, col.PAIRS)
+    strangers = table(strangers_at, strangers_n, col.STRANGER)
+    at = scratch_at
+    result = floats(at, col.RESULT)
+    at += 8 * col.RESULT
+    blank = floats(at, col.HEAD)
+    at += 8 * col.HEAD
+    guests = table(at, col.MOST_SOURCES, col.SLOT)
+    at += 8 * col.MOST_SOURCES * col.SLOT
+    window_at = at
+    work_at = at + 8 * 4 * col.MOST_SOURCES
+    for row in range(count):
+        n = int(rows[row, col.N])
+        first = int(rows[row, col.FIRST])
+        entry = int(rows[row, col.ENTRY])
+        capacity = int(rows[row, col.CAPACITY])
+        relative = rows[row, col.REL] > 0.0
+        as_of = rows[row, col.AS_OF]
+        # Just as wide as the window, so that it stays in the nearest cache.
+        window = floats(window_at, 4 * n)
+        work = table(work_at, col.WORKS, n)
+        zeros = 0
+        strange = entry == 0
+        for i in range(n):
+            window[i] = columns[0, first + i]
+            window[n + i] = columns[1, first + i]
+            window[2 * n + i] = columns[2, first + i]
+            window[3 * n + i] = columns[3, first + i]
+            if window[i] == 0.0:
+                zeros += 1
+            if window[3 * n + i] < 0.0:
+                strange = True
+        head = blank
+        if entry != 0:
+            head = floats(entry, col.HEAD)
+        else:
+            for k in range(col.HEAD):
+                head[k] = 0.0
+            head[col.VOL] = rows[row, col.START_VOL]
+            head[col.INFL_A] = col.INFLATION_PRIOR
+            head[col.INFL_B] = col.INFLATION_PRIOR
+        slots = guests
+        slots_at = entry + 8 * (col.HEAD + 2 * col.PATH)
+        if not strange:
+            slots = table(slots_at, capacity, col.SLOT)
+        else:
+            # Some are not known to this key yet: for this one answer they sit beside those that are.
+            for i in range(n):
+                slot = int(window[3 * n + i])
+                if slot >= 0:
+                    known = table(slots_at, capacity, col.SLOT)
+                    for k in range(col.SLOT):
+                        guests[i, k] = known[slot, k]
+                else:
+                    for k in range(col.SLOT):
+                        guests[i, k] = 0.0
+                    guests[i, col.ROW] = strangers[-1 - slot, 0]
+                    guests[i, col.PID] = strangers[-1 - slot, 1]
+                    guests[i, col.GID] = strangers[-1 - slot, 2]
+                window[3 * n + i] = i
+        if relative and 2 * zeros > n and teach == 0:
+            mostly_zero(n, zeros, row, rows, outs, window, work)
+            judge(n, row, rows, outs, window, work, slots, 0.0, as_of)
+        else:
+            answer(
+                n, window, work, result, head, slots, sources, pairs, rows[row, col.TOL], relative,
+                rows[row, col.LOWEST], rows[row, col.HIGHEST], as_of,
+            )  # fmt: skip
+            outs[row, col.O_USED] = result[col.R_USED]
+            if result[col.R_USED] > 0.0:
+                if teach != 0:
+                    path = table(entry + 8 * col.HEAD, col.PATH, 2)
+                    ring = shorts(slots_at + 8 * capacity * col.SLOT, capacity, col.RING, 2)
+                    learn(n, window, work, result, head, path, slots, ring, sources, pairs, as_of)
+                else:
+                    finish(n, row, rows, outs, window, work, result, slots)
+                    outs[row, col.O_SURE] = result[col.R_SURE]
+                    outs[row, col.O_MEAN] = result[col.R_MEAN]
+                    outs[row, col.O_VAR] = result[col.R_VAR]
+                    outs[row, col.O_RIVAL] = result[col.R_RIVAL]
+                    outs[row, col.O_RIVAL_MEAN] = result[col.R_RIVAL_MEAN]
+                    outs[row, col.O_RIVAL_VAR] = result[col.R_RIVAL_VAR]
+        for i in range(n):
+            shares[0, first + i] = work[col.SHARE, i]
+            shares[1, first + i] = work[col.CODE, i]
+
+
+def advance_sources(rows_at: int, count: int, metric: int, sources_at: int, sources_n: int, scratch_at: int) -> None:
+    """Bring what was learned about the sources of one metric into force; `rows` are theirs, `metric` is its own row."""
+    advance(
+        integers(rows_at, count), metric, table(sources_at, sources_n, col.SOURCE), floats(scratch_at, len(col.SHIFTS))
+    )
+
+
+def advance_voices(pairs_at: int, known: int) -> None:
+    """Bring the evidence about pairs of the first `known` providers into force."""
+    advance_pairs(singles(pairs_at, col.PAIRS, col.PAIRS), known)
