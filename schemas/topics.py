@@ -26,7 +26,7 @@ class TopicRow(msgspec.Struct, frozen=True, kw_only=True):
     cleanup: Cleanup
     retention_ms: int | None
     """How long records are kept; None for topics that are only compacted."""
-    compression: Literal["lz4", "zstd"]
+    compression: Literal["lz4", "snappy", "zstd"]
     key: str
     value: str
     sentence: str
@@ -55,7 +55,7 @@ class TopicRow(msgspec.Struct, frozen=True, kw_only=True):
 class _Entry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     partitions: int
     cleanup: Cleanup
-    compression: Literal["lz4", "zstd"]
+    compression: Literal["lz4", "snappy", "zstd"]
     key: str
     value: str
     sentence: str
