@@ -1,4 +1,5 @@
-"""`parallax signals`: the second agent of the aggregator. Reads what was fused, and trades; writes signals and moods.
+"""`parallax signals`: the second agent of the aggregator. Reads what was fused, and trades; writes signals and moods, and
+states again under one name what several feeds tell under different addresses.
 
 It keeps no group and no checkpoint: at its start it reads the fused topics, which are compacted, from their beginning, and
 tells only what follows from records after those. One process per deployment; a second one says the same under the same ids.
@@ -15,13 +16,14 @@ import msgspec
 from aiokafka import TopicPartition
 
 from schemas import assets, topics
-from schemas.events import Fused, Raw, Reputation, Signal
+from schemas.events import Definition, Fused, Raw, Reputation, Signal
 from services.aggregator.engine.checkpoint import FUSER, HEAD_BYTES
 from services.aggregator.fusion import Fuser
 from services.aggregator.metrics import ROWS
 from services.aggregator.settings import SignalsSettings
 from services.aggregator.signals.board import Board, topic_of
 from services.aggregator.signals.desk import Desk
+from services.aggregator.signals.newsroom import PROVIDER, Feed, Newsroom
 from services.common import kafka, lifecycle, sentiment
 from services.common import logging as logs
 from services.common import metrics as measures
@@ -32,6 +34,8 @@ FUSED = ("market", "exchange", "derivatives", "dex", "security", "whale", "news"
 LEARNED = ("market", "exchange", "derivatives", "dex")
 """Categories whose fusers tell the reputation of providers."""
 TRADES = "raw.exchange"
+DEFINITIONS = "ops.providers"
+DEFINITION = b"definition/"
 TRADE = b'"trade_price"'
 BATCH = 2000
 REPUTATION_MS = 60_000
@@ -47,13 +51,17 @@ class Agent:
         known = assets.load()
         self.lags_ms: dict[str, float] = {}
         self.board = Board(known.by_contract, self.lags_ms)
-        self.desk = Desk(scorer.score, names_in(known))
+        named = names_in(known)
+        self.desk = Desk(scorer.score, named)
+        self.feeds: dict[str, Feed] = {}
+        self.newsroom = Newsroom(named, self.feeds)
         self.measured = measured
         self.fusers: dict[tuple[str, int], dict[str, dict[str, float]]] = {}
         self.read_ms: dict[tuple[str, int], int] = {}
         self.told_ms = 0
         self._fused = msgspec.json.Decoder(Fused).decode
         self._raw = msgspec.json.Decoder(Raw).decode
+        self._definition = msgspec.json.Decoder(Definition).decode
         self._encode = msgspec.json.Encoder().encode
 
     def take(
@@ -61,6 +69,8 @@ class Agent:
     ) -> list[tuple[str, bytes, bytes]]:
         """What follows from one record; with `live` unset it is only remembered."""
         if value is None:
+            if topic == "fused.news":
+                self.newsroom.forget(key.decode(errors="replace"))
             return []
         self.measured.inc("signals_records_total", topic=topic)
         try:
@@ -76,10 +86,24 @@ class Agent:
             return self._reputations(topic, partition, value) if key == FUSER else []
         if topic == TRADES:
             return [self._signal(one) for one in self.board.trade(self._raw(value))] if TRADE in value else []
+        if topic == DEFINITIONS:
+            if key.startswith(DEFINITION):
+                known = self._definition(value)
+                self.feeds[known.provider] = Feed(known.group, known.weight)
+            return []
         record = self._fused(value)
+        self.newsroom.read(record)
         found = [self._signal(one) for one in self.board.fused(record)]
         for statement in self.desk.read(record):
             self.measured.inc("moods_sent_total", category=statement.category)
+            found.append((f"raw.{statement.category}", statement.entity.encode(), self._encode(statement)))
+        return found
+
+    def stories(self) -> list[tuple[str, bytes, bytes]]:
+        """What is to be stated so that each story is one; to be asked once the past is known."""
+        found = []
+        for statement in self.newsroom.owed():
+            self.measured.inc("stories_sent_total", what="mark" if statement.provider == PROVIDER else "telling")
             found.append((f"raw.{statement.category}", statement.entity.encode(), self._encode(statement)))
         return found
 
@@ -166,7 +190,7 @@ async def serve(settings: SignalsSettings, stop: lifecycle.Stop) -> int:
         return topics.name(topic, settings.topic_prefix)
 
     wanted = {name(topic): topic for topic in (*(f"fused.{c}" for c in FUSED), *(f"state.{c}" for c in LEARNED))}
-    wanted[name(TRADES)] = TRADES
+    wanted |= {name(topic): topic for topic in (TRADES, DEFINITIONS)}
     async with (
         kafka.producer(settings) as producer,
         kafka.reader(settings) as reader,
@@ -193,4 +217,7 @@ async def serve(settings: SignalsSettings, stop: lifecycle.Stop) -> int:
                 positions = {place: await reader.position(place) for place in behind}
                 behind = {place for place, position in positions.items() if position < ends[place]}
             caught_up = not behind
+            if caught_up:
+                for target, key, value in agent.stories():
+                    await producer.send(name(target), value=value, key=key)
     return lifecycle.EXIT_DONE

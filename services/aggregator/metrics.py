@@ -33,6 +33,7 @@ ROWS: tuple[Metric, ...] = (
     Metric("signals_bad_total", COUNTER, ("topic",), help="Records that the signals agent could not read."),
     Metric("signals_sent_total", COUNTER, ("kind",), help="Signals published."),
     Metric("moods_sent_total", COUNTER, ("category",), help="Statements about moods, published as raw events."),
+    Metric("stories_sent_total", COUNTER, ("what",), help="Statements that make one story of several: telling or mark."),
     Metric("writes_failed_total", COUNTER, ("topic",), help="Writes that the broker refused and that are tried again."),
 )  # fmt: skip
 

@@ -7,10 +7,13 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from schemas.events import Fused, Raw
+from schemas.stories import KIND
 from services.aggregator.signals.mood import Moods, Text
 
 PROVIDER = "parallax"
 MOST_STORIES = 20_000
+STEP = 0.05
+"""Confidences are told in steps of this."""
 TELL_MS = 60_000
 """The mood about an asset is told at most once a minute."""
 
@@ -40,8 +43,8 @@ class Desk:
         self._told_ms: dict[str, int] = {}
 
     def read(self, record: Fused) -> list[Raw]:
-        """What follows from a fused story; nothing when its words were read before."""
-        if record.category != "news" or not record.entity.startswith("story:"):
+        """What follows from a fused story; nothing when its words were read before, or another entity stands for it."""
+        if record.category != "news" or not record.entity.startswith(KIND) or _elsewhere(record):
             return []
         title, summary = (self._word(record, name) for name in ("title", "summary"))
         words = f"{title}. {summary}".strip(". ") if summary else title
@@ -95,5 +98,11 @@ class Desk:
             received_ms=record.as_of_ms,
             event_ms=record.as_of_ms,
             origin=record.origin,
-            weight=max(confidence, 0.05),
+            # In steps, because each weight makes a source of its own.
+            weight=max(round(confidence / STEP) * STEP, STEP),
         )
+
+
+def _elsewhere(record: Fused) -> bool:
+    mark = record.metrics.get("same_as")
+    return mark is not None and isinstance(mark.value, str) and mark.value != record.entity

@@ -270,9 +270,8 @@ def _story(rule: EntityRule, where: str) -> EntityReader:
     word = _word(rule.url, f"{where}.url")
 
     def story(row: Any, at: At) -> str | Unknown:
-        url = word(row, at)
-        entity = story_of(url) if url is not None else None
-        return entity if entity is not None else Unknown(url or "")
+        url = word(row, at) or ""
+        return story_of(url) or Unknown(url)
 
     return story
 
@@ -298,11 +297,9 @@ def _placed(rule: EntityRule, sources: Sources, where: str) -> EntityReader:
         if chain is None:
             return f"{kind}:{name}"
         on = chain(row, at)
-        if isinstance(on, Unknown):
-            return on
-        if hashed:
+        if hashed and not isinstance(on, Unknown):
             name = canonical_hash(spelled, sources.identity.chains[on].evm_id is not None)
-        return f"{kind}:{on}:{name}"
+        return on if isinstance(on, Unknown) else f"{kind}:{on}:{name}"
 
     return placed
 
