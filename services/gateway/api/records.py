@@ -178,6 +178,7 @@ def _feed(gateway: Gateway, category: str) -> Feed:
 
 
 def _page(feed: Feed, entity: str, part: str, *, allow_stale: bool) -> RecordPage:
+    entity = feed.elsewhere.get(entity, entity)
     if feed.entries and entity not in feed.entries:
         raise Problem("unknown-entity", no_data(feed, entity).detail)
     return RecordPage(feed, entity, part, allow_stale=allow_stale)

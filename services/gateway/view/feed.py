@@ -76,6 +76,8 @@ class Head(Struct, gc=False):
     origin: str
     order: float = 0.0
     """Rank in listings, the smallest first."""
+    stands_for_it: str | None = None
+    """Key that stands for this one, where it is not itself: it is shown there, and nowhere else."""
 
 
 class Kind(Protocol):
@@ -136,6 +138,8 @@ class Feed:
         self.ring_lost_tick = 0
         self.tick = 0
         self.as_of_by_origin: dict[str, int] = {}
+        self.elsewhere: dict[str, str] = {}
+        """Key -> key that stands for it."""
         self.removals = 0
         """Keys that were deleted; their Entry objects are dead, a key that comes back gets a new one."""
         self.order_tick = 0
@@ -159,8 +163,14 @@ class Feed:
         """Take one record; True when it is news. BadRecord leaves everything as it was, but for the position."""
         self.positions[partition] = offset + 1
         if value is None:
+            self.elsewhere.pop(key, None)
             return self._remove(key)
         head = self.kind.head(key, value, offset)
+        if head.stands_for_it is not None:
+            self.elsewhere[key] = head.stands_for_it
+            return self._remove(key)
+        if self.elsewhere:
+            self.elsewhere.pop(key, None)
         entry = self.entries.get(key)
         if entry is None:
             entry = self.entries[key] = Entry(key=key)

@@ -11,7 +11,7 @@ from msgspec import Struct
 from schemas.events import Fused, FusedMetric, Origin, Source, Value
 from services.gateway.view.feed import BadRecord, Body, Entry, Head, Rendered
 from services.gateway.view.index import Index
-from services.gateway.view.news import news_record
+from services.gateway.view.news import news_record, stands_for
 from services.gateway.view.numbers import LAST_MS, decimal, http_date, instant, is_number
 from services.gateway.view.shapes import (
     AssetRecord,
@@ -135,7 +135,13 @@ class FusedKind:
         if fused.origin == "replay" and fused.as_of_ms > self._clock.now_ms:
             self._clock.now_ms = fused.as_of_ms
         order = self._order(fused)
-        return Head(version=fused.version, as_of_ms=fused.as_of_ms, origin=fused.origin, order=order)
+        return Head(
+            version=fused.version,
+            as_of_ms=fused.as_of_ms,
+            origin=fused.origin,
+            order=order,
+            stands_for_it=stands_for(fused) if self.category == "news" else None,
+        )
 
     def render(self, entry: Entry, value: bytes, now_ms: int) -> Rendered:
         """The record as listings and sockets carry it."""

@@ -99,6 +99,16 @@ class AssetRecord(Struct, kw_only=True, omit_defaults=True):
     """Every fused metric; only in the asset's own page."""
 
 
+class NewsTelling(Struct, kw_only=True):
+    """One story as one provider carried it."""
+
+    provider: str
+    publisher: str | None
+    title: str | None
+    url: str | None
+    published_at: str | None
+
+
 class NewsRecord(Struct, kw_only=True):
     """One story, told once, with everybody who carried it."""
 
@@ -106,6 +116,8 @@ class NewsRecord(Struct, kw_only=True):
     title: str | None
     url: str | None
     published_at: str | None
+    """Of several tellings the middle one."""
+    first_published_at: str | None
     publisher: str | None
     author: str | None
     summary: str | None
@@ -117,6 +129,8 @@ class NewsRecord(Struct, kw_only=True):
     sentiment: float | None
     carried_by: list[str]
     """Providers that carried it."""
+    tellings: list[NewsTelling]
+    """What each of them said: title, address and time, first published first."""
     confidence: float | None
     origin: Origin
     as_of: str

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from schemas.events import Source
+from schemas.events import Source, Value
 from services.gateway.view.fused import FusedKind
 from services.gateway.view.view import View
 from tests.fixtures.market import EPOCH, T0, metric, put, record, view
@@ -157,3 +157,46 @@ def test_a_story_is_told_once_with_everybody_who_carried_it() -> None:
     assert shown["title"] == "Halving"
     assert shown["published_at"] == "2026-09-21T14:13:19.000Z"
     assert shown["carried_by"] == ["acme", "feed", "wire"]
+    assert shown["first_published_at"] == shown["published_at"]
+
+
+def test_each_telling_of_a_story_is_shown_with_its_time_and_link() -> None:
+    v = view()
+    said: dict[str, dict[str, Value]] = {
+        "title": {"late": "Halving is done", "first": "Halving done", "undated": "Halving"},
+        "url": {
+            "late": "https://b.example/1?utm_source=x",
+            "first": "https://a.example/1",
+            "undated": "https://c.example",
+        },
+        "published_at": {"late": float(T0 - 1000), "first": float(T0 - 61_000)},
+        "source": {"first": "The Daily"},
+        "sentiment": {"parallax": 0.5},
+    }
+    by = {name: [Source(provider=p, value=w, age_ms=0) for p, w in words.items()] for name, words in said.items()}
+    put(
+        v,
+        record("story:abc", category="news", **{name: metric(b[0].value, by=b) for name, b in by.items()}),  # type: ignore[arg-type]
+    )
+    shown = msgspec.json.decode(rendered(v, "story:abc", T0, "news"))
+    assert shown["carried_by"] == ["first", "late", "undated"]
+    assert shown["first_published_at"] == "2026-09-21T14:12:19.000Z"
+    assert shown["tellings"] == [
+        {"provider": "first", "publisher": "The Daily", "title": "Halving done", "url": "https://a.example/1",
+         "published_at": "2026-09-21T14:12:19.000Z"},
+        {"provider": "late", "publisher": None, "title": "Halving is done", "url": "https://b.example/1?utm_source=x",
+         "published_at": "2026-09-21T14:13:19.000Z"},
+        {"provider": "undated", "publisher": None, "title": "Halving", "url": "https://c.example", "published_at": None},
+    ]  # fmt: skip
+
+
+def test_a_story_that_another_stands_for_is_shown_there_only() -> None:
+    v = view()
+    feed = v.fused["news"]
+    put(v, record("story:a", 1, category="news", title=metric("Halving done")))
+    put(v, record("story:b", 1, category="news", title=metric("Halving is done")))
+    assert set(feed.entries) == {"story:a", "story:b"}
+    put(v, record("story:b", 2, category="news", title=metric("Halving is done"), same_as=metric("story:a")))
+    assert (set(feed.entries), feed.elsewhere) == ({"story:a"}, {"story:b": "story:a"})
+    put(v, record("story:b", 3, category="news", title=metric("Halving is done"), same_as=metric("story:b")))
+    assert (set(feed.entries), feed.elsewhere) == ({"story:a", "story:b"}, {})
