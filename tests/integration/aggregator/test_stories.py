@@ -1,0 +1,139 @@
+"""Three feeds in, one story out: raw events through a real broker, an aggregator, the signals agent and a gateway."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import msgspec
+import pytest
+
+from schemas.events import Fused, Raw, Value
+from schemas.stories import story_of
+from services.aggregator.cli import serve
+from services.aggregator.settings import SignalsSettings
+from services.common.settings import CommonSettings
+from tests.fixtures.aggregators import feed, read, workers
+from tests.fixtures.gateway import Served, now_ms, serving
+from tests.fixtures.until import until
+
+pytestmark = [pytest.mark.timeout(150)]
+MINUTE = 60_000
+AT = now_ms() - 30 * MINUTE
+TITLES = {
+    "alpha": "Regulator approves the first spot fund for ether",
+    "bravo": "Regulator approves first spot fund for Ether - Bravo Daily",
+    "cedar": "First spot fund for ether approved by regulator",
+    "delta": "Regulator approved the first spot fund for ether | Delta",
+}
+LINKS = {name: f"https://www.{name}.example/2026/ether-fund/?utm_source=rss&utm_medium={name}" for name in TITLES}
+OTHER = "https://alpha.example/2026/bridge"
+
+
+def story(provider: str, url: str, title: str, minute: int, **more: Value) -> Raw:
+    at_ms = AT + minute * MINUTE
+    return Raw(
+        id=f"{provider}:{url}", category="news", provider=provider, endpoint="rss", entity=str(story_of(url)), origin="sandbox",
+        metrics={"title": title, "url": url, "published_at": float(at_ms), "source": provider.title(), **more},
+        received_ms=now_ms(), event_ms=at_ms,
+    )  # fmt: skip
+
+
+def transfer(provider: str, usd: float) -> Raw:
+    return Raw(
+        id=f"{provider}:1", category="whale", provider=provider, endpoint="large", entity=f"transfer:ethereum:0x{'ab' * 32}",
+        metrics={"transfer_value": usd, "transfer_asset": "ethereum", "transfer_type": "exchange_in"}, quote="usd",
+        received_ms=now_ms(), event_ms=AT, origin="sandbox",
+    )  # fmt: skip
+
+
+@asynccontextmanager
+async def agent(common: CommonSettings) -> AsyncIterator[None]:
+    """The signals agent in this process."""
+    settings = msgspec.convert({**msgspec.to_builtins(common), "sentiment_model": ""}, SignalsSettings)
+    stop = asyncio.Event()
+    task = asyncio.create_task(serve(settings, stop), name="signals")
+    try:
+        yield
+    finally:
+        stop.set()
+        assert await asyncio.wait_for(task, 15) == 0
+
+
+async def told(http: httpx.AsyncClient, count: int) -> list[dict[str, Any]]:
+    """What /api/news gives once the ether story has so many tellings and nothing else is shown of it."""
+    found: list[dict[str, Any]] = []
+
+    async def done() -> bool:
+        answer = await http.get("/api/news")
+        found[:] = answer.json()["data"] if answer.status_code == 200 else []
+        return [len(one["tellings"]) for one in found if "fund" in one["title"].lower()] == [count]
+
+    await until(done, 40, f"one story with {count} tellings; last seen: {found}")
+    return found
+
+
+def client(gateway: Served) -> httpx.AsyncClient:
+    return httpx.AsyncClient(base_url=gateway.url)
+
+
+async def test_three_feeds_with_a_story_and_two_watchers_of_a_transfer_give_one_of_each(
+    common: CommonSettings, tmp_path: Path
+) -> None:
+    async with workers(common, tmp_path, categories="news,whale") as (worker,), serving(common) as gateway:
+        async with client(gateway) as http:
+            async with agent(common):
+                # Bravo publishes first, but is heard of last; cedar's link is known in two spellings.
+                await feed(common, [
+                    story("alpha", LINKS["alpha"], TITLES["alpha"], 4, coins=["ethereum"]),
+                    story("alpha", OTHER, "Bridge loses forty million in an attack on its validators", 5),
+                    story("cedar", LINKS["cedar"], TITLES["cedar"], 9),
+                    story("echo", "http://cedar.example/2026/ether-fund?ref=echo", TITLES["cedar"], 9),
+                    story("bravo", LINKS["bravo"], TITLES["bravo"], 0),
+                    transfer("watcher", 5_000_000.0),
+                    transfer("lookout", 5_010_000.0),
+                ])  # fmt: skip
+                found = await told(http, 4)
+                assert len(found) == 2
+                one = next(s for s in found if "fund" in s["title"].lower())
+                leader = str(story_of(LINKS["bravo"]))
+                assert one["story_id"] == leader.removeprefix("story:")
+                assert [(t["provider"], t["url"], t["title"]) for t in one["tellings"]] == [
+                    ("bravo", LINKS["bravo"], TITLES["bravo"]),
+                    ("alpha", LINKS["alpha"], TITLES["alpha"]),
+                    ("cedar", LINKS["cedar"], TITLES["cedar"]),
+                    ("echo", "http://cedar.example/2026/ether-fund?ref=echo", TITLES["cedar"]),
+                ]
+                assert [t["published_at"] for t in one["tellings"]] == sorted(
+                    t["published_at"] for t in one["tellings"]
+                )
+                assert one["first_published_at"] == one["tellings"][0]["published_at"]
+                assert (one["carried_by"], one["assets"]) == (["alpha", "bravo", "cedar", "echo"], ["ethereum"])
+                for name in ("alpha", "cedar"):
+                    other = (await http.get(f"/api/records/news/{story_of(LINKS[name])}")).json()["data"]
+                    assert other["entity"] == leader
+                (large,) = (await http.get("/api/records/whale?prefix=transfer:")).json()["data"]
+                assert large["metrics"]["transfer_value"]["sources_used"] == 2
+                sources = (await http.get(f"/api/records/whale/{large['entity']}/sources")).json()["data"]["metrics"]
+                assert sorted(s["provider"] for s in sources["transfer_type"]["sources"]) == ["lookout", "watcher"]
+            # Both die; who comes next knows what was one story, and adds to it.
+            worker.kill()
+            worker.start()
+            await worker.joined()
+            async with agent(common):
+                await feed(common, [story("delta", LINKS["delta"], TITLES["delta"], 12)])
+                one = next(s for s in await told(http, 5) if "fund" in s["title"].lower())
+                assert [t["provider"] for t in one["tellings"]] == ["bravo", "alpha", "cedar", "echo", "delta"]
+    versions: dict[str, list[int]] = {}
+    for record in await read(common, "fused.news"):
+        fused = msgspec.json.decode(record.value, type=Fused)
+        versions.setdefault(fused.entity, []).append(fused.version)
+    assert len(versions) == 5
+    assert all(seen == sorted(seen) for seen in versions.values())
+    again = [msgspec.json.decode(record.value, type=Raw) for record in await read(common, "raw.news")]
+    stated = [(one.entity, one.provider) for one in again if one.endpoint == "same_story"]
+    assert len(stated) == len(set(stated)), "nothing is stated twice, not even after a restart"
