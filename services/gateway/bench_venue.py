@@ -21,6 +21,8 @@ from services.gateway.ws.protocol import text_frame
 VENUE = "binance"
 """Whose definition the collector uses; the words below are that venue's public protocol (aggTrade streams)."""
 CHANNEL = "@aggTrade"
+QUOTES = ("USDT", "USDC", "EUR")
+"""Of what it lists; the venue itself has no market against the dollar, and what it does not have the mapping does not know."""
 SETTLE_S = 20.0
 """The collector gathers changes of what it wants for 15 s before it opens its sockets anew."""
 BURST_S = 0.002
@@ -51,7 +53,7 @@ class Venue:
         """Whether the collector has made up its mind about its sockets."""
         return bool(self.symbols) and time.monotonic() - self.changed_s > SETTLE_S
 
-    async def say(self, ticks_per_s: int, seconds: float) -> None:
+    async def say(self, ticks_per_s: float, seconds: float) -> None:
         """Trades at that rate for so long."""
         symbols = list(self.symbols)
         loop = asyncio.get_running_loop()
@@ -113,6 +115,7 @@ def answer(connection: ServerConnection, request: Request) -> Response | None:
     rows = [
         {"symbol": symbol, "lastPrice": "100.00000", "closeTime": now_ms}
         for symbol in msgspec.json.decode(asked[0], type=list[str])
+        if symbol.endswith(QUOTES)
     ]
     response = connection.respond(HTTPStatus.OK, msgspec.json.encode(rows).decode())
     del response.headers["Content-Type"]
