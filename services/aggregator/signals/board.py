@@ -270,6 +270,7 @@ class Board:
             word("transfer_to_owner") or word("transfer_to"),
             kind == EXCHANGE_OUT,
             kind == EXCHANGE_IN,
+            tuple(source.provider for source in worth.by if source.why not in BROKEN),
         )
         one = self.whales.see(move, record.as_of_ms, origin=record.origin)
         return [one] if one is not None else []

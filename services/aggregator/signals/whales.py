@@ -36,6 +36,8 @@ class Move(NamedTuple):
     receiver: str | None = None
     sender_exchange: bool = False
     receiver_exchange: bool = False
+    watchers: tuple[str, ...] = ()
+    """Providers that saw it."""
 
 
 class Whales:
@@ -87,7 +89,7 @@ class Whales:
                 "chain": move.chain,
                 "hash": name[1],
             },
-            [move.chain],
+            sorted({*move.watchers, f"chain:{move.chain}"}),
             {"usd": self.limits.usd},
             origin,
             as_of_ms + 86_400_000,

@@ -127,7 +127,7 @@ def test_a_large_transfer_is_a_whale() -> None:
             "whale",
             "transfer:ethereum:0x1",
             {
-                "transfer_value": metric(5e6),
+                "transfer_value": metric(5e6, {"a": 5e6, "b": 4.9e6}),
                 "transfer_asset": metric("tether"),
                 "transfer_type": metric("exchange_in"),
                 "transfer_to_owner": metric("An Exchange"),
@@ -135,6 +135,7 @@ def test_a_large_transfer_is_a_whale() -> None:
         )
     )
     assert [(one.kind, one.evidence["to"]) for one in found] == [("whale_exchange_inflow", "An Exchange")]
+    assert found[0].inputs == ["a", "b", "chain:ethereum"]
     assert seen.fused(record("whale", "transfer:ethereum:0x2", {"transfer_asset": metric("tether")})) == []
 
 
