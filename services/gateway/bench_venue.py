@@ -22,7 +22,7 @@ VENUE = "binance"
 """Whose definition the collector uses; the words below are that venue's public protocol (aggTrade streams)."""
 CHANNEL = "@aggTrade"
 QUOTES = ("USDT", "USDC", "EUR")
-"""Of what it lists; the venue itself has no market against the dollar, and what it does not have the mapping does not know."""
+"""Of what it has; who subscribes to another market hears nothing of it, as at the venue itself, which has none against the dollar."""
 SETTLE_S = 20.0
 """The collector gathers changes of what it wants for 15 s before it opens its sockets anew."""
 BURST_S = 0.002
@@ -91,9 +91,10 @@ class Venue:
                 asked = msgspec.json.decode(text, type=Subscribe)
                 if asked.method == "SUBSCRIBE":
                     for stream in asked.params:
-                        if stream.endswith(CHANNEL):
+                        symbol = stream.removesuffix(CHANNEL).upper()
+                        if stream.endswith(CHANNEL) and symbol.endswith(QUOTES):
                             self.changed_s = time.monotonic()
-                            self.symbols[stream.removesuffix(CHANNEL).upper()] = connection
+                            self.symbols[symbol] = connection
                 await connection.send(msgspec.json.encode({"result": None, "id": asked.id}).decode())
         except ConnectionClosed:
             pass  # the collector plans its sockets anew as it learns what is listed
