@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from schemas.events import Candle, Fused, FusedMetric, Origin, Source, Value
+from msgspec import Struct
+
+from schemas.events import Candle, Origin, Quality, Source, Value
 from services.aggregator.engine import windows
-from services.aggregator.engine.model import Entity, Output, Slot
+from services.aggregator.engine.model import ORIGINS, Entity, Output, Slot
+from services.aggregator.engine.model import Source as Statements
 from services.aggregator.engine.rates import circular
 from services.aggregator.engine.rules import OWN_QUOTE, TARGET
-from services.aggregator.fusion import Fuser, Observation, quality
+from services.aggregator.fusion import Ask, Fuser, Observation, quality
 
 if TYPE_CHECKING:
     from services.aggregator.engine.names import Names
@@ -22,8 +25,6 @@ if TYPE_CHECKING:
 SLOT_MS = 10
 """Grain of the wheel in which keys wait; a tenth of the interval they wait for."""
 
-ORIGINS = {"live": 0, "replay": 1, "sandbox": 2}
-"""A record is as real as the least real of its sources."""
 _ORIGIN_OF: tuple[Origin, ...] = ("live", "replay", "sandbox")
 
 _encode = msgspec.json.Encoder().encode
@@ -103,43 +104,71 @@ def claims(entity: Entity, names: Names, rules: Rules) -> tuple[Claims, Set, int
     A provider speaks once for a metric: with its least converted, then newest usable statement.
     """
     as_of_ms = entity.as_of_ms
-    money, freshness, sources = rules.money, rules.freshness_ms, names.sources
+    sources = names.sources
     found: Claims = {}
     aside: Set = {}
     origin = 0
     slots = entity.slots
     rows: Iterable[tuple[int, Slot]] = slots.items()
-    spoken: set[tuple[str, str]] | None = None
     if len(slots) > 1:
-        spoken = set()
         ordered = [(sources[number].rank, -slot[0], number, slot) for number, slot in rows]
         ordered.sort()
         rows = [(row[2], row[3]) for row in ordered]
+    spoken: dict[str, frozenset[str]] = {}
     for number, (ts_ms, _, rate, values) in rows:
         source = sources[number]
-        provider, group, weight = source.provider, source.group, source.weight
-        if source.origin != "live":
-            origin = max(origin, ORIGINS[source.origin])
-        age_ms = as_of_ms - ts_ms
-        for name, value in zip(source.shape.names, values, strict=True):
-            if spoken is not None and (provider, name) in spoken:
+        provider, group, weight, own, said, fresh_ms, real = source.voice
+        if real > origin:
+            origin = real
+        if (rate == 1.0 or rate is None and not source.shape.money) and as_of_ms - ts_ms <= fresh_ms:
+            before = spoken.get(provider)
+            if before is None:
+                # The common case: nothing to convert, nothing stale, nothing said twice.
+                spoken[provider] = said
+                for name, value in zip(own, values):  # noqa: B905: as long as each other by construction
+                    claim = found.get(name)
+                    if claim is None:
+                        found[name] = [_new(Observation, (provider, group, value, ts_ms, weight))]
+                    else:
+                        claim.append(_new(Observation, (provider, group, value, ts_ms, weight)))
                 continue
-            if rate != 1.0 and name in money:
-                if rate is None:
-                    _put(aside, name, provider, value, age_ms, _no_rate(source.quote, entity, rules))
-                    continue
-                value = value * rate  # type: ignore[operator]
-            if age_ms > freshness[name]:
-                _put(aside, name, provider, value, age_ms, "stale")
+            if said <= before:
                 continue
-            if spoken is not None:
-                spoken.add((provider, name))
-            claim = found.get(name)
-            if claim is None:
-                found[name] = [_new(Observation, (provider, group, value, ts_ms, weight))]
-            else:
-                claim.append(_new(Observation, (provider, group, value, ts_ms, weight)))
+        _look(entity, source, ts_ms, rate, values, rules, spoken, found, aside)
     return found, aside, origin
+
+
+def _look(
+    entity: Entity,
+    source: Statements,
+    ts_ms: int,
+    rate: float | None,
+    values: tuple[Value, ...],
+    rules: Rules,
+    spoken: dict[str, frozenset[str]],
+    found: Claims,
+    aside: Set,
+) -> None:
+    """Take a statement apart of which not everything can be used as it stands."""
+    money, freshness = rules.money, rules.freshness_ms
+    provider = source.provider
+    age_ms = entity.as_of_ms - ts_ms
+    before = spoken.get(provider, frozenset())
+    now = []
+    for name, value in zip(source.shape.names, values, strict=True):
+        if name in before:
+            continue
+        if rate != 1.0 and name in money:
+            if rate is None:
+                _put(aside, name, provider, value, age_ms, _no_rate(source.quote, entity, rules))
+                continue
+            value = value * rate  # type: ignore[operator]
+        if age_ms > freshness[name]:
+            _put(aside, name, provider, value, age_ms, "stale")
+            continue
+        now.append(name)
+        found.setdefault(name, []).append(_new(Observation, (provider, source.group, value, ts_ms, source.weight)))
+    spoken[provider] = before.union(now)
 
 
 def _put(aside: Set, name: str, provider: str, value: Value, age_ms: int, why: str) -> None:
@@ -163,64 +192,99 @@ def quote_of(key: str, category: str, has_money: bool) -> str | None:
     return TARGET if has_money else None
 
 
-def render(entity: Entity, names: Names, rules: Rules, fuser: Fuser) -> tuple[bytes, float | None, str]:
-    """The fused record of an entity as bytes, its price (market only) and its origin."""
-    key = entity.name
-    as_of_ms = entity.as_of_ms
-    found, aside, real = claims(entity, names, rules)
-    specs, money = rules.specs, rules.money
-    metrics: dict[str, FusedMetric] = {}
-    answer_of = fuser.answer
-    qualities = []
-    has_money = False
-    if aside:
+class _Source(Struct, omit_defaults=True, gc=False):
+    """schemas.events.Source, made by position: a record has a dozen of these."""
+
+    provider: str
+    value: Value
+    age_ms: int
+    weight: float = 0.0
+    why: str | None = None
+
+
+class _Metric(Struct, omit_defaults=True, gc=False):
+    """schemas.events.FusedMetric, made by position."""
+
+    value: Value | None
+    confidence: float
+    low: float | None = None
+    high: float | None = None
+    spread: float | None = None
+    sources: int = 0
+    voices: float = 0.0
+    method: str = ""
+    as_of_ms: int = 0
+    by: list[Any] = []
+    quality: Quality | None = None
+
+
+class _Fused(Struct, omit_defaults=True, gc=False):
+    """schemas.events.Fused, made by position."""
+
+    entity: str
+    category: str
+    version: int
+    as_of_ms: int
+    origin: Origin
+    metrics: dict[str, Any]
+    quote: str | None = None
+    quality: Quality | None = None
+
+
+Rendered = tuple[bytes, "float | None", str]
+"""The fused record as bytes, its price (market only) and its origin."""
+
+
+def render(entities: Sequence[Entity], names: Names, rules: Rules, fuser: Fuser) -> list[Rendered]:
+    """The fused records of these entities: all their metrics are answered in one call."""
+    specs, money, category = rules.specs, rules.money, rules.category
+    asks: list[Ask] = []
+    made = []
+    for entity in entities:
+        found, aside, real = claims(entity, names, rules)
         for name in aside:
             found.setdefault(name, [])
-    for name, seen in found.items():
-        answer = answer_of(specs[name], key, seen, as_of_ms)
-        newest_ms = 0
-        by = []
-        for (provider, _, said, ts_ms, _), weight, why in zip(seen, answer.weights, answer.why, strict=True):
-            if ts_ms > newest_ms:
-                newest_ms = ts_ms
-            age_ms = as_of_ms - ts_ms
-            by.append(Source(provider=provider, value=said, age_ms=age_ms if age_ms > 0 else 0, weight=weight, why=why))
-        if name in aside:
-            spoken = {one.provider for one in by}
-            by += [one for one in aside[name] if one.provider not in spoken]
-        if name in money:
-            has_money = True
-        own = quality.of_metric(specs[name], answer, seen, as_of_ms)
-        qualities.append(own)
-        metrics[name] = FusedMetric(
-            value=answer.value,
-            confidence=answer.confidence,
-            low=answer.low,
-            high=answer.high,
-            spread=answer.spread,
-            sources=answer.n_sources,
-            voices=answer.n_voices,
-            method=answer.method,
-            as_of_ms=newest_ms,
-            by=by,
-            quality=own if len(found) > 1 else None,
-        )
-    origin: Origin = _ORIGIN_OF[real]
-    data = _encode(
-        Fused(
-            entity=key,
-            category=rules.category,
-            version=entity.version,
-            as_of_ms=as_of_ms,
-            origin=origin,
-            metrics=metrics,
-            quote=quote_of(key, rules.category, has_money) if has_money else None,
-            quality=qualities[0] if len(qualities) == 1 else quality.of_record(qualities, len(found)),
-        )
-    )
-    price = metrics.get("price")
-    value = price.value if price is not None else None
-    return data, (value if isinstance(value, float) else None), origin
+        key, as_of_ms = entity.name, entity.as_of_ms
+        asks += [_new(Ask, (specs[name], key, seen, as_of_ms)) for name, seen in found.items()]
+        made.append((entity, found, aside, real))
+    answers = iter(fuser.answer_all(asks))
+    out: list[Rendered] = []
+    for entity, found, aside, real in made:
+        as_of_ms = entity.as_of_ms
+        several = len(found) > 1
+        metrics: dict[str, _Metric] = {}
+        has_money = False
+        own: Quality | None = None
+        qualities: list[Quality] = []
+        for (name, seen), answer in zip(found.items(), answers):  # noqa: B905: answers go on with the next entity
+            newest_ms = 0
+            by: list[Any] = []
+            for (provider, _, said, ts_ms, _), weight, why in zip(seen, answer.weights, answer.why, strict=True):
+                if ts_ms > newest_ms:
+                    newest_ms = ts_ms
+                by.append(_Source(provider, said, as_of_ms - ts_ms if ts_ms < as_of_ms else 0, weight, why))
+            if name in aside:
+                spoken = {one.provider for one in by}
+                by += [one for one in aside[name] if one.provider not in spoken]
+            if name in money:
+                has_money = True
+            own = answer.quality
+            assert own is not None
+            metrics[name] = _Metric(
+                answer.value, answer.confidence, answer.low, answer.high, answer.spread, answer.n_sources,
+                answer.n_voices, answer.method, newest_ms, by, own if several else None,
+            )  # fmt: skip
+            if several:
+                qualities.append(own)
+        origin = _ORIGIN_OF[real]
+        key = entity.name
+        quote = quote_of(key, category, has_money) if has_money else None
+        whole = quality.of_record(qualities, len(found)) if several or own is None else own
+        price = metrics.get("price")
+        value = price.value if price is not None else None
+        data = _encode(_Fused(key, category, entity.version, as_of_ms, origin, metrics, quote, whole))
+        out.append((data, value if value.__class__ is float else None, origin))  # type: ignore[arg-type]
+    return out
 
 
 def candle(

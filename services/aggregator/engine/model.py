@@ -117,10 +117,14 @@ class Statement(Struct, gc=False):
     weight: float = 1.0
 
 
+ORIGINS = {"live": 0, "replay": 1, "sandbox": 2}
+"""A record is as real as the least real of its sources."""
+
+
 class Source:
     """Who says what kind of thing: one endpoint of a provider, one quote asset, one set of metrics. Interned per partition."""
 
-    __slots__ = ("endpoint", "group", "number", "origin", "plan", "provider", "quote", "rank", "shape", "weight")
+    __slots__ = ("endpoint", "group", "number", "origin", "plan", "provider", "quote", "rank", "shape", "voice", "weight")
 
     def __init__(
         self,
@@ -134,6 +138,7 @@ class Source:
         shape: Shape,
         taken: bool,
         rank: int,
+        fresh_ms: int,
     ) -> None:
         self.number = number
         self.provider = provider
@@ -153,7 +158,12 @@ class Source:
             shape.candle,
             shape.keep_ms,
         )
+        self.voice: Voice = (provider, group, weight, shape.names, frozenset(shape.names), fresh_ms, ORIGINS[origin])
 
+
+Voice = tuple[str, str, float, tuple[str, ...], frozenset[str], int, int]
+"""What a claim needs of a source, in one unpacking: provider, group, weight, metrics as a row and as a set, the age up to
+which none of them is stale, and how real it is."""
 
 Plan = tuple[int, "tuple[Check, ...]", bool, bool, "CandleRule | None", int]
 """What the fold needs of a source, in one unpacking: number, checks, whether these are all, money, bars, age of the late."""

@@ -28,7 +28,10 @@ class Names:
             taken = origin in self.rules.limits.origins
             rank = self.rules.ranks.get(quote or "", len(self.rules.ranks)) if shape.money else 0
             number = len(self.sources)
-            found = Source(number, provider, endpoint, quote, group or provider, weight, origin, shape, taken, rank)
+            fresh_ms = min((self.rules.freshness_ms.get(name, 0) for name in metrics), default=0)
+            found = Source(
+                number, provider, endpoint, quote, group or provider, weight, origin, shape, taken, rank, fresh_ms
+            )
             self.sources.append(found)
             self.by_key[key] = found
         return found

@@ -54,16 +54,23 @@ def _within(spec: Spec, answer: Answer) -> tuple[float, float] | None:
 
 def of_record(metrics: Iterable[Quality], expected: int) -> Quality:
     """Quality of a record: means over its metrics, and the share of `expected` metrics that have a value."""
-    rows = [metric for metric in metrics if metric.completeness > 0.0]
-    n = len(rows)
+    n = 0
+    consistency = timeliness = diversity = confidence = 0.0
+    for metric in metrics:
+        if metric.completeness > 0.0:
+            n += 1
+            consistency += metric.consistency
+            timeliness += metric.timeliness
+            diversity += metric.diversity
+            confidence += metric.confidence
     if not n:
         return Quality(completeness=0.0, consistency=0.0, timeliness=0.0, diversity=0.0, confidence=0.0)
     return Quality(
         completeness=min(n / max(expected, n), 1.0),
-        consistency=sum(m.consistency for m in rows) / n,
-        timeliness=sum(m.timeliness for m in rows) / n,
-        diversity=sum(m.diversity for m in rows) / n,
-        confidence=sum(m.confidence for m in rows) / n,
+        consistency=consistency / n,
+        timeliness=timeliness / n,
+        diversity=diversity / n,
+        confidence=confidence / n,
     )
 
 
