@@ -178,11 +178,11 @@ async def sample(
         fusing.append(record.fused_ms - record.received_ms)
         serving.append(record.client_ns / 1e6 - record.fused_ms)
         # Ticks of a pair are len(pairs) apart: this frame is the first to hold all of them since its last one.
-        known = newest.get(record.entity, number - len(pairs) if number - len(pairs) >= first_tick else number - 1)
-        start = known + len(pairs) if known >= first_tick else first_tick + (number - first_tick) % len(pairs)
+        known = newest.get(record.entity)
+        start = known + len(pairs) if known is not None else first_tick + (number - first_tick) % len(pairs)
         for tick in range(start, number + 1, len(pairs)):
             latencies.append((record.client_ns - source.said_ns[tick]) / 1e6)
-        newest[record.entity] = max(number, newest.get(record.entity, 0))
+        newest[record.entity] = number if known is None else max(number, known)
     ticks = len(source.said_ns) - first_tick
     return {
         "ticks": ticks,
