@@ -218,6 +218,8 @@ class ProviderScore(Struct, frozen=True, kw_only=True, omit_defaults=True):
     breaker: str | None = None
     origin: Origin = "live"
     reputation: dict[str, float] | None = None
+    drift: dict[str, str] | None = None
+    """Endpoint or stream -> how its answers differ from what was proven; what differs is held back."""
 
 
 class Reputation(Struct, frozen=True, kw_only=True):

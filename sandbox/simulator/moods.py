@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from msgspec import Struct
 
 
@@ -25,6 +27,12 @@ class Behaviour(Struct, forbid_unknown_fields=True):
     """Every request gets this status."""
     quota_used: float | None = None
     """Share of the quota that the headers claim is used."""
+    rename: dict[str, str] = {}
+    """Keys of the answers and what they are called today."""
+    retype: dict[str, Literal["object", "list", "word", "flag"]] = {}
+    """Keys whose values are of another type today."""
+    scale: dict[str, float] = {}
+    """Keys whose numbers are told in another unit today: 100 is a percentage that was a fraction, or cents."""
 
 
 class Moods:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from sandbox.simulator import formats
+from sandbox.simulator import formats, traps
 from sandbox.simulator.answer import LAG_MS, Mood, Note, Writer
 from sandbox.simulator.examples import Example, Examples, collect, nearest, plain, replaced
 from sandbox.simulator.identity import Universe, targets_of
@@ -80,6 +80,7 @@ class Simulator:
             why = self.examples.missing.get((provider_id, found.endpoint), "unknown")
             return _problem(410, f"{provider_id} {found.endpoint} cannot be simulated: {why}")
         text, _ = self.fill(provider, found, now_ms, _call_id(body))
+        text = traps.changed(text, mood)
         if mood.garbage:
             text = b"<html>" + text[: len(text) // 2]
         kind = CONTENT_TYPES[provider.endpoints[found.endpoint].body]

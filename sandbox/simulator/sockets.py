@@ -13,6 +13,7 @@ from urllib.parse import unquote, urlsplit
 
 from msgspec import Struct
 
+from sandbox.simulator import traps
 from sandbox.simulator.answer import LAG_MS, Mood, Note
 from sandbox.simulator.books import Turn
 from sandbox.simulator.identity import Target, targets_of
@@ -250,6 +251,8 @@ class Socket:
         return [data]
 
     def _packed(self, script: Script, message: Any) -> str | bytes:
+        if not isinstance(message, str):
+            message = traps.reshaped(message, self._simulator.moods.of(script.provider.id))
         text = message if isinstance(message, str) else json.dumps(message, separators=(",", ":"), ensure_ascii=False)
         if script.stream.frames == "gzip":
             packer = zlib.compressobj(wbits=31)

@@ -187,7 +187,7 @@ async def build(
     publisher = Publisher(box, redactor, where.origin, measured)
     ask = await stack.enter_async_context(sender(Limits(body_bytes=own.body_mb * MB), own.ca_file))
     store = await _store(own, stack)
-    lines = Lines(definitions, known, secrets, "ip", where.simulated)
+    lines = Lines(definitions, known, secrets, "ip", where.simulated, own.drift_accept)
     poller = Poller(
         lines, where, ask, Cache(measured.inc), store, publisher, measured, own.in_flight, own.retries, own.archive
     )

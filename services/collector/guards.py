@@ -11,7 +11,7 @@ from schemas import metrics
 from schemas.events import Raw
 from services.collector import proof
 from services.collector.drift.compare import Difference
-from services.collector.drift.guard import MESSAGES_EVERY, Guard, Verdict, Watched
+from services.collector.drift.guard import ALL, MESSAGES_EVERY, Guard, Verdict, Watched
 from services.collector.drift.places import Probe, probe
 from services.collector.drift.shape import Fingerprint, fingerprint
 from services.collector.map import paths
@@ -34,7 +34,9 @@ class Lesson(NamedTuple):
 class Guards:
     """One guard for each endpoint and each kind of message; sockets of one stream share theirs."""
 
-    def __init__(self, registry: Registry, identity: Identity) -> None:
+    def __init__(self, registry: Registry, identity: Identity, accepted: Sequence[str] = ()) -> None:
+        """`accepted`: `provider/endpoint` or `provider/endpoint/metric` of what is taken as it comes."""
+        self._accepted = [tuple(one.split("/")) for one in accepted]
         self._registry = registry
         self._identity = identity
         self._guards: dict[tuple[str, str], Guard] = {}
@@ -45,21 +47,28 @@ class Guards:
         key = (provider, endpoint)
         if key not in self._guards:
             emits = self._registry.providers[provider].endpoints[endpoint].emits
-            self._guards[key] = Guard(partial(self._watched, provider, endpoint, "", emits))
+            self._guards[key] = Guard(
+                partial(self._watched, provider, endpoint, "", emits), accepted=self._taken(provider, endpoint)
+            )
         return self._guards[key]
 
     def stream(self, provider: str, stream: str) -> StreamGuard:
         """The guard of a stream's messages."""
         key = (provider, stream)
         if key not in self._streams:
+            accepted = self._taken(provider, stream)
             messages = self._registry.providers[provider].streams[stream].messages
             self._streams[key] = StreamGuard(
                 {
-                    name: Guard(partial(self._watched, provider, stream, name, message.emits), MESSAGES_EVERY)
+                    name: Guard(partial(self._watched, provider, stream, name, message.emits), MESSAGES_EVERY, accepted)
                     for name, message in messages.items()
                 }
             )
         return self._streams[key]
+
+    def _taken(self, provider: str, target: str) -> frozenset[str]:
+        """Metrics of an endpoint or stream that an operator takes as they come."""
+        return frozenset((*one, ALL)[2] for one in self._accepted if one[:2] == (provider, target))
 
     def _watched(self, provider: str, target: str, message: str, emits: Sequence[Emit]) -> Watched:
         lessons = [one for one in self._lessons(provider, target) if one.message == message]

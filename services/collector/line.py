@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from services.collector.admit import limits
@@ -48,13 +49,21 @@ class Line:
 class Lines:
     """Lines of the providers of this process, made when first asked: most endpoints are never on one's share."""
 
-    def __init__(self, registry: Registry, identity: Identity, secrets: Secrets, egress: str, simulated: bool) -> None:
+    def __init__(
+        self,
+        registry: Registry,
+        identity: Identity,
+        secrets: Secrets,
+        egress: str,
+        simulated: bool,
+        accepted: Sequence[str] = (),
+    ) -> None:
         self._registry = registry
         self._identity = identity
         self._secrets = secrets
         self._egress = egress
         self._simulated = simulated
-        self.guards = Guards(registry, identity)
+        self.guards = Guards(registry, identity, accepted)
         """What watches the answers of endpoints and streams for drift."""
         self._lines: dict[tuple[str, str], Line] = {}
 

@@ -54,6 +54,12 @@ class CollectorSettings(CommonSettings, frozen=True, kw_only=True):
     stop_s: Annotated[
         float, Meta(gt=0, description="Time for a graceful stop; below the grace period of whoever stops it.")
     ] = 20.0
+    drift_accept: Annotated[
+        list[str],
+        Meta(
+            description="What is taken as it comes although it differs from what was proven: provider/endpoint or provider/endpoint/metric."
+        ),
+    ] = []
     archive: Annotated[bool, Meta(description="Keep response bodies on the topic `archive`.")] = True
 
     @property

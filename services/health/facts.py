@@ -45,6 +45,8 @@ FACTS = (
         "provider", "budget_skips", "number", "Share of what was due and skipped because the budget did not allow it."
     ),
     Fact("provider", "outcome", "word", "Outcome of the newest attempt."),
+    Fact("provider", "drifted", "number", "Endpoints and streams whose answers differ from what was proven."),
+    Fact("provider", "drift", "word", "Which of them, and how."),
     Fact("provider", "breaker", "word", "closed, open or half_open; closed while no attempt says otherwise."),
     Fact(
         "category",
@@ -127,6 +129,8 @@ def _provider(provider: Provider, score: ProviderScore | None, as_of_ms: int) ->
         if provider.fetches
         else None,
         "outcome": provider.last_outcome,
+        "drifted": None if provider.last_attempt_ms is None else float(len(provider.drifts)),
+        "drift": "; ".join(f"{name}: {one.words}" for name, one in sorted(provider.drifts.items())) or None,
         "breaker": provider.breaker or (None if provider.last_attempt_ms is None else "closed"),
         **{name: parts.get(name) for name in ("availability", "freshness", "accuracy", "validity")},
     }

@@ -12,6 +12,7 @@ MAX_FETCHES = 4096
 """Attempts kept per provider: an hour of one a second; beyond that the oldest say nothing new."""
 MAX_RESIDUALS = 2048
 PAUSES = 64
+DRIFTED = "SCHEMA_DRIFT"
 FAILURES_BY_NETWORK = frozenset({"NETWORK", "TIMEOUT"})
 
 
@@ -39,6 +40,13 @@ class Distance(NamedTuple):
     stalled: bool | None
 
 
+class Drift(NamedTuple):
+    """What changed in the answers of one endpoint, as its collector last said."""
+
+    at_ms: int
+    words: str
+
+
 class Said(NamedTuple):
     """What a provider said of an entity when it was last sampled, and what the others said."""
 
@@ -51,7 +59,7 @@ class Provider:
     """Everything seen of one provider."""
 
     __slots__ = (
-        "breakers", "category", "definition", "detail", "failures_in_row", "fetches", "last_attempt_ms", "last_ok_ms",
+        "breakers", "category", "definition", "detail", "drifts", "failures_in_row", "fetches", "last_attempt_ms", "last_ok_ms",
         "last_outcome", "name", "origin", "quota_used", "reputation", "residuals", "said",
     )  # fmt: skip
 
@@ -67,6 +75,8 @@ class Provider:
         self.last_ok_ms: int | None = None
         self.last_outcome: str | None = None
         self.detail: str | None = None
+        self.drifts: dict[str, Drift] = {}
+        """Endpoint or stream -> how its answers differ from what was proven; one that answers as proven is not here."""
         self.quota_used: float | None = None
         self.breakers: dict[str, str] = {}
         self.reputation: dict[str, float] | None = None
@@ -156,6 +166,10 @@ class Watch:
         )
         if attempt.outcome == "SKIPPED":
             return
+        if attempt.outcome == DRIFTED:
+            provider.drifts[attempt.endpoint] = Drift(at_ms, attempt.detail or "in a way that was not told")
+        elif attempt.outcome == "OK" and not attempt.cached:
+            provider.drifts.pop(attempt.endpoint, None)
         provider.last_attempt_ms, provider.last_outcome, provider.detail = at_ms, attempt.outcome, attempt.detail
         if available:
             provider.last_ok_ms, provider.failures_in_row = at_ms, 0
@@ -226,6 +240,7 @@ class Watch:
             for seen in (provider.fetches, provider.residuals):
                 while seen and seen[0].at_ms < oldest_ms:
                     seen.popleft()
+            provider.drifts = {name: one for name, one in provider.drifts.items() if one.at_ms >= oldest_ms}
         for key in [key for key, agreement in self.agreements.items() if agreement.as_of_ms < oldest_ms]:
             del self.agreements[key]
         for sampled in [key for key, at_ms in self._sampled_ms.items() if at_ms < oldest_ms]:
@@ -272,7 +287,10 @@ def _verdict(attempt: Attempt, scoring: Scoring) -> tuple[bool | None, float | N
     verdict = scoring.outcomes.get(attempt.outcome)
     if verdict is None:
         return None, None
+    events, held = attempt.events or 0, attempt.held or 0
+    if attempt.outcome == DRIFTED and events and held:
+        return verdict.available, events / (events + held)  # the part that is as proven went on
     if not verdict.valid:
         return verdict.available, None if verdict.valid is None else 0.0
-    rows = (attempt.events or 0) + (attempt.rows_failed or 0)
+    rows = events + (attempt.rows_failed or 0)
     return verdict.available, 1.0 - (attempt.rows_failed or 0) / rows if rows else 1.0

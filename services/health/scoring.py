@@ -55,6 +55,7 @@ def score(
         quota_used=provider.quota_used,
         breaker=provider.breaker,
         origin=provider.origin,
+        drift={name: one.words for name, one in sorted(provider.drifts.items())} or None,
         reputation=provider.reputation or (prior.reputation if prior else None),
     ), streak
 

@@ -5,6 +5,7 @@ Nulls, keys that some rows lack, whole numbers for fractions, numbers as text an
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from difflib import SequenceMatcher
 from typing import Any, Final, Literal, NamedTuple
@@ -24,10 +25,11 @@ SOON: Final = 3
 LATER: Final = 20
 """The same for an optional key that is gone without a trace: providers leave out what they do not know."""
 PROVEN: Final = 3
-"""Proven rows that all have an optional key, before its absence means anything."""
+PROVEN_LIKE: Final = 2
+"""Proven rows that all have an optional key, before its absence means anything; and where a like name is there instead."""
 ALIKE: Final = 0.72
 """Likeness of two names (difflib's ratio) from which on one is taken for the other's new spelling: current_price, currentPrice."""
-SIMILAR: Final = 0.6
+SIMILAR: Final = 0.66
 """Likeness from which on a new name is told as a possible one."""
 LOOKED_AT: Final = 8
 """Rows in which a new name is looked for."""
@@ -77,7 +79,7 @@ def gone_filters(places: Sequence[Place], expected: Fingerprint, found: Fingerpr
     """Filters that look at something that is no longer there, so that every row would be left out."""
     evidence = []
     for place, before, now in zip(places, expected.filters, found.filters, strict=True):
-        if now.rows and before.rows and not now.written:
+        if now.rows >= SOON and before.rows and not now.written:
             evidence += _missing(place, before, now, found.unfiltered)
     return evidence
 
@@ -116,12 +118,12 @@ def _missing(place: Place, before: Seen, now: Seen, rows: Sequence[Row]) -> list
     if before.written < before.rows:
         return []
     words = f"`{place.text}` is missing in {_share(now.rows, now.rows)}"
-    name, likeness = _renamed(place, before, rows)
+    name, alike = _renamed(place, before, rows)
+    if not place.required and alike < ALIKE and before.rows < (PROVEN if name is None else PROVEN_LIKE):
+        return []
     if name is not None:
         words += f"; `{name}` is new and like it: renamed?"
-    elif not place.required and before.rows < PROVEN:
-        return []
-    need = AT_ONCE if likeness >= ALIKE else SOON if place.required else LATER
+    need = AT_ONCE if alike >= ALIKE else SOON if place.required else LATER
     return [Evidence(Difference("missing", place.name, place.text, words), now.rows, need)]
 
 
@@ -160,8 +162,26 @@ def _likeness(place: Place, before: Seen, name: str, row: Any, at: At) -> float:
     if kind_of(value, place.strip) not in (before.kinds or place.reads):
         return 0.0
     old = str(path.steps[index])
-    return SequenceMatcher(None, _letters(old), _letters(name)).ratio()
+    return likeness(old, name)
 
 
-def _letters(name: str) -> str:
-    return "".join(letter for letter in name.lower() if letter.isalnum())
+def likeness(old: str, new: str) -> float:
+    """How alike two names are spelled, 0 to 1; 1 for the same words with more or fewer, or shorter: price_usd, usdPrice; vol, volume."""
+    before, after = _words(old), _words(new)
+    few, many = sorted((before, after), key=len)
+    if all(any(_is_short_for(word, other) or _is_short_for(other, word) for other in many) for word in few):
+        return 1.0
+    return SequenceMatcher(None, "".join(before), "".join(after)).ratio()
+
+
+_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
+SHORTEST: Final = 3
+"""Letters of a word that can be a longer one's short form."""
+
+
+def _words(name: str) -> list[str]:
+    return [word.lower() for word in _WORD.findall(name)]
+
+
+def _is_short_for(word: str, whole: str) -> bool:
+    return word == whole or (len(word) >= SHORTEST and whole.startswith(word))

@@ -29,6 +29,8 @@ ROW: Final = frozenset({"entity", "event", "filter", "rows"})
 
 ZEROS: Final = frozenset({"0", "0.0", "-0.0", "'0'"})
 
+ALL: Final = "*"
+
 CODES: Final[Mapping[type, int]] = {type(None): 0, int: 1, float: 1, str: 2, bool: 3, list: 4, dict: 5}
 Getter = Callable[[Any, Any], Any]
 Look = tuple[int, ...]
@@ -63,11 +65,13 @@ class Watched(NamedTuple):
 class Guard:
     """Judges the answers of one endpoint, or the messages of one kind. Structure is judged when it looks new, units each time."""
 
-    def __init__(self, watched: Callable[[], Watched], every: int = 1) -> None:
-        """`every`: one answer in so many is looked at while nothing is wrong."""
+    def __init__(self, watched: Callable[[], Watched], every: int = 1, accepted: frozenset[str] = frozenset()) -> None:
+        """`every`: one answer in so many is looked at while nothing is wrong. `accepted`: metrics (ALL: everything) that an
+        operator takes as they come."""
         self._load = watched
         self._watched: Watched | None = None
         self._every = every
+        self._accepted = accepted
         self._pause = 0
         self._looks: set[Look] = set()
         self._since_check = 0
@@ -82,6 +86,8 @@ class Guard:
     def judge(self, mapped: Mapped, events: list[Raw] | None = None) -> Verdict:
         """The events of an answer (or `events`, which came of it) that may go out; differences last until an answer disproves them."""
         given = mapped.events if events is None else events
+        if ALL in self._accepted:
+            return Verdict(given, 0, (), False)
         wrong = bool(self._lacking) or self._jumps.alert or bool(mapped.drift)
         if self._pause and not wrong:
             self._pause -= 1
@@ -97,16 +103,12 @@ class Guard:
             suspects = self._jumps.look(given, _said(mapped.top))
         return self._verdict(given, suspects)
 
-    def accept(self, metric: str) -> None:
-        """An operator says that the metric is right as it comes now."""
-        self._jumps.forget(metric)
-
     def _verdict(self, events: list[Raw], suspects: frozenset[str]) -> Verdict:
-        if not (self._active or suspects):
-            changed = bool(self._told)
-            self._told = ()
-            return Verdict(events, 0, (), changed)
-        found = (*self._active.values(), *(jump.difference for jump in self._jumps.held.values()))
+        if not (self._active or suspects or self._told):
+            return Verdict(events, 0, (), False)
+        suspects -= self._accepted
+        shown = (*self._active.values(), *(jump.difference for jump in self._jumps.held.values()))
+        found = tuple(one for one in shown if one.metric not in self._accepted)
         told = tuple(sorted((one.what, one.metric, one.path) for one in found))
         changed, self._told = told != self._told, told
         back = {one.metric for one in found if one.metric not in ROW} | suspects
@@ -133,6 +135,7 @@ class Guard:
         self._since_check = 0
         shown: dict[tuple[str, str, str], Evidence] = {}
         judged: set[tuple[str, str]] = set()
+        rows: dict[str, int] = {}
         for number, expected in watched.expected.items():
             probe = watched.probes[number]
             found = fingerprint(probe, top)
@@ -143,14 +146,15 @@ class Guard:
             ):
                 shown[_key(evidence.difference)] = evidence
             judged |= _judged(probe, found)
+            rows |= {place.name: seen.rows for place, seen in zip(probe.places, found.places, strict=True)}
         told = {evidence.difference.metric for evidence in shown.values()}
         for words in mapped.drift:
             place, _, said = words.partition(": ")
             if watched.expected and place not in watched.drifts and place not in told:
-                metric = place if place in _metrics(watched) else "rows"
-                difference = Difference("rows", metric, place, f"{place}: {said}" if metric == "rows" else said)
-                need = SOON if metric == "rows" or mapped.rows >= SOON else LATER
-                shown[_key(difference)] = Evidence(difference, max(1, mapped.rows), need)
+                metric = place if place in rows else "rows"
+                if rows.get(place, SOON) >= SOON:  # one thing may well be without a price, a list of them not
+                    difference = Difference("rows", metric, place, f"{place}: {said}" if metric == "rows" else said)
+                    shown[_key(difference)] = Evidence(difference, max(1, mapped.rows), SOON)
         self._weigh(shown, judged, bool(mapped.heads))
         if not shown:
             if len(self._looks) >= LOOKS:
@@ -177,10 +181,6 @@ def _judged(probe: Probe, found: Fingerprint) -> set[tuple[str, str]]:
     """Places of which an answer says something: rows are there, and the place is written in some."""
     pairs = [*zip(probe.places, found.places, strict=True), *zip(probe.filters, found.filters, strict=True)]
     return {(place.name, place.text) for place, seen in pairs if seen.rows and seen.written}
-
-
-def _metrics(watched: Watched) -> frozenset[str]:
-    return frozenset(place.name for probe in watched.probes for place in probe.places)
 
 
 def _said(top: At | None) -> str:

@@ -1,7 +1,7 @@
 """Jumps of unit: a metric whose values change by one power of ten at many entities at once, which no market does. Pure.
 
 The last accepted value of some entities is kept in bounded memory. What jumps is held back until it settles back; a
-definition that changes starts with an empty memory, and so does an operator who accepts the new level (`forget`).
+process that starts anew has an empty memory, so a definition that was changed is not compared with the old one.
 """
 
 from __future__ import annotations
@@ -94,13 +94,6 @@ class Jumps:
     def alert(self) -> bool:
         """Whether every answer must be looked at: something is held or suspected."""
         return bool(self.held or self._suspected)
-
-    def forget(self, metric: str) -> None:
-        """Accept the metric as it is from now on."""
-        self.held.pop(metric, None)
-        self._suspected.pop(metric, None)
-        for levels in self._levels.values():
-            levels.pop(metric, None)
 
     def look(self, events: Sequence[Raw], params: str = "") -> frozenset[str]:
         """Compare some events with the last values; the metrics that must not go out, held or suspected."""

@@ -124,6 +124,7 @@ def score_record(score: ProviderScore) -> ScoreRecord:
         latency_p95_ms=score.latency_p95_ms,
         quota_used=score.quota_used,
         breaker=score.breaker,
+        drift=score.drift or {},
         reputation=score.reputation,
         origin=score.origin,
         updated_at=instant(score.updated_ms),

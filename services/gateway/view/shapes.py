@@ -215,6 +215,8 @@ class ScoreRecord(Struct, kw_only=True):
     latency_p95_ms: float | None
     quota_used: float | None
     breaker: str | None
+    drift: dict[str, str]
+    """Endpoint or stream -> how its answers differ from what was proven; what differs is held back."""
     reputation: dict[str, float] | None
     origin: Origin
     updated_at: str

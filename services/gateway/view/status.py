@@ -45,6 +45,7 @@ def status(view: View, now_ms: int) -> dict[str, Any]:
         "sentence": _sentence(word, states, newest_ms, now_ms, firing),
         "origins": origins,
         "providers": {"total": len(known), **{s: states[s] for s in ("online", "degraded", "offline", "unrated")}},
+        "drifted": {p.provider: p.health.drift for p in known if p.health and p.health.drift},
         "categories": {name: _freshness(feed, now_ms) for name, feed in view.fused.items()},
         "services": [service_record(service) for service in services],
         "alerts": {"firing": len(firing), "names": sorted({alert.name for alert in firing})},

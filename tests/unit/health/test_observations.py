@@ -6,7 +6,7 @@ import pytest
 from msgspec import structs
 
 from schemas.events import Attempt, Fused, FusedMetric, ProviderScore, Source
-from services.health.observations import Distance, Watch, others_say
+from services.health.observations import Distance, Drift, Watch, others_say
 from services.health.tables import load_scoring
 
 TABLE = load_scoring()
@@ -118,3 +118,37 @@ def test_a_good_answer_ends_a_row_of_failures() -> None:
         watch.saw_attempt(attempt(T0, outcome))
         rows.append(watch.providers["p"].failures_in_row)
     assert rows == [1, 2, 2, 3, 0, 1]
+
+
+def drifted(at_ms: int, endpoint: str, **more: object) -> Attempt:
+    words = "last: `last` is missing in all 5 rows"
+    told = {"outcome": "SCHEMA_DRIFT", "detail": words, "endpoint": endpoint} | more
+    return structs.replace(attempt(at_ms), **told)
+
+
+def test_a_drift_lasts_until_its_own_endpoint_answers_as_proven() -> None:
+    watch = Watch(TABLE)
+    watch.saw_attempt(drifted(T0, "tickers"))
+    watch.saw_attempt(structs.replace(attempt(T0 + 1), endpoint="trades"))
+    watch.saw_attempt(structs.replace(attempt(T0 + 2), endpoint="tickers", cached=True))
+    watch.saw_attempt(structs.replace(attempt(T0 + 3, "TIMEOUT"), endpoint="tickers"))
+    provider = watch.providers["p"]
+    assert provider.drifts == {"tickers": Drift(T0, "last: `last` is missing in all 5 rows")}
+    watch.saw_attempt(structs.replace(attempt(T0 + 4), endpoint="tickers"))
+    assert provider.drifts == {}
+
+
+def test_a_drift_of_which_nobody_speaks_any_more_is_forgotten_with_the_window() -> None:
+    watch = Watch(TABLE)
+    watch.saw_attempt(drifted(T0, "tickers"))
+    watch.forget(T0 + int(TABLE.window_s * 1000) + 1)
+    assert watch.providers["p"].drifts == {}
+
+
+@pytest.mark.parametrize(("events", "held", "share"), [(0, None, 0.0), (30, 10, 0.75), (30, None, 0.0)])
+def test_an_answer_that_drifted_is_as_valid_as_the_part_of_it_that_went_on(
+    events: int, held: int | None, share: float
+) -> None:
+    watch = Watch(TABLE)
+    watch.saw_attempt(drifted(T0, "tickers", events=events, held=held))
+    assert watch.providers["p"].fetches[0].valid_share == share

@@ -4,15 +4,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
 from services.collector.drift.guard import Guard, Verdict, without
-from services.collector.guards import Lesson, watched
+from services.collector.guards import Guards, Lesson, watched
 from services.collector.map import identity
 from services.collector.map.compile import compile_endpoint, event_id
+from services.collector.registry import load as loading
 from services.collector.registry.model import Provider
 
 NOW = 1_795_305_600_000
@@ -176,8 +178,25 @@ def test_a_jump_of_unit_is_held_back_and_the_rest_of_the_row_goes_on_under_an_id
     first = verdict.events[0]
     assert first.metrics == {"bid": 100.0, "volume_base_24h": 12.5, "pair_status": "trading"}
     assert first.id == event_id("acme", "e", "exchange", "pair:bitcoin/tether", NOW - 5, "tether", dict(first.metrics))
-    one.accept("last")
-    assert judge(one, answer(lambda row: row | {"last_price": float(row["last_price"]) * 100})).differences == ()
+
+
+@pytest.mark.parametrize(
+    ("accepted", "metrics"), [({"last"}, ["volume_base_24h"]), ({"*"}, []), (set(), ["last", "volume_base_24h"])]
+)
+def test_what_an_operator_accepts_goes_out_as_it_comes(accepted: set[str], metrics: list[str]) -> None:
+    taught = [Lesson("", MAPPER.map(answer(), {}, NOW, "live"))]
+    one = Guard(lambda: watched(EMITS, "acme.e", taught), accepted=frozenset(accepted))
+    judge(one, answer())
+    verdict = judge(one, answer(lambda row: row | {"last_price": float(row["last_price"]) * 100, "vol": "many"}))
+    assert sorted(difference.metric for difference in verdict.differences) == metrics
+    assert verdict.held == (5 if "last" in metrics else 0)
+
+
+def test_what_is_accepted_is_named_by_provider_endpoint_and_metric() -> None:
+    registry = loading.Registry({"acme": PROVIDER}, {"acme": loading.Loaded(PROVIDER, Path(), "0")}, "0")
+    guards = Guards(registry, identity.load(), ["acme/e/last", "acme/e/bid", "other/e"])
+    assert guards.endpoint("acme", "e")._accepted == {"last", "bid"}
+    assert Guards(registry, identity.load(), ["acme/e"]).endpoint("acme", "e")._accepted == {"*"}
 
 
 def test_an_event_of_which_nothing_is_left_is_not_sent() -> None:

@@ -135,15 +135,6 @@ def test_an_answer_about_one_thing_must_be_steady_exact_and_say_it_twice() -> No
     assert alone(tenfold, "bitcoin", 50.0, 50.0, 50.0) == [{"price"}, NOTHING, NOTHING], "volumes do that"
 
 
-def test_an_operator_accepts_the_new_level() -> None:
-    jumps = Jumps()
-    jumps.look(said(LEVELS))
-    jumps.look(said(LEVELS, 1000.0))
-    jumps.forget("price")
-    assert jumps.look(said(LEVELS, 1000.0)) == NOTHING
-    assert jumps.look(said(LEVELS, 1.0)) == {"price"}, "from now on the new level is the usual one"
-
-
 def test_zero_and_signs_say_nothing_of_units() -> None:
     jumps = Jumps()
     for factor in (1.0, 0.0, -1.0, 1.0):
