@@ -349,6 +349,8 @@ def _retime(
     taken: Taken,
 ) -> None:
     """The newest statement about an entity is of now; older ones keep their distance to it, bars keep to their minutes."""
+    if rule.then is not None:
+        return  # a date and a time of day apart stay those of the example
     known = [(row, at, entity, _event_of(rule, row, at)) for row, at, entity, *_ in rows]
     newest: dict[str, int] = {}
     count: dict[str, int] = {}

@@ -17,7 +17,7 @@ from sandbox.simulator.spelling import number_like, time_like
 from sandbox.simulator.truth import Truth
 from services.collector.map.paths import At, top
 from services.collector.map.rows import selector
-from services.collector.registry.mapping import Emit
+from services.collector.registry.mapping import Emit, FieldRule
 from services.collector.registry.model import Book, Provider
 
 DEPTH = 5
@@ -99,11 +99,23 @@ class BookWriter:
         if rule.changes is not None:
             self._put_list(rule.changes, row, at, body, levels, [])
             return
+        if rule.bids is not None and rule.bids == rule.asks:
+            self._put_both(rule.bids, row, at, body, levels)
+            return
         sides: tuple[tuple[str | None, Side], ...] = ((rule.bids, "bid"), (rule.asks, "ask"))
         shown = [one for path, _ in sides if path is not None for one in self._shown(path, row, at, body)]
         for path, side in sides:
             if path is not None:
                 self._put_list(path, row, at, body, [level for level in levels if level.side == side], shown[:1])
+
+    def _put_both(self, path: str, row: Any, at: At, body: Body, levels: list[Level]) -> None:
+        """One list whose elements hold a level of both sides."""
+        place = locate(path, row, at, self._emit, body)
+        if place is None or not isinstance(place.read(), list) or not place.read():
+            return
+        example = place.read()[0]
+        bids, asks = ([level for level in levels if level.side == side] for side in ("bid", "ask"))
+        place.write([self._like(self._like(example, bid), ask) for bid, ask in zip(bids, asks, strict=False)])
 
     def _shown(self, path: str, row: Any, at: At, body: Body) -> list[Any]:
         place = locate(path, row, at, self._emit, body)
@@ -128,8 +140,14 @@ class BookWriter:
         if rule.count is not None:
             _set(made, rule.count, 0 if level.size == 0 else 1)
             size = size or (-1.0 if rule.signed and level.side == "ask" else 1.0)
-        _set(made, rule.price, number_like(level.price, _get(made, rule.price)))
-        _set(made, rule.size, number_like(size, _get(made, rule.size)))
+        of_asks = level.side == "ask"
+        for said, value in (
+            ((of_asks and rule.ask_price) or rule.price, level.price),
+            ((of_asks and rule.ask_size) or rule.size, size),
+        ):
+            path, scale = _written(said)
+            if path is not None:
+                _set(made, path, number_like(value * scale, _get(made, path)))
         if rule.side is not None:
             word = next((word for word, side in rule.sides.items() if side == level.side), None)
             if word is not None:
@@ -170,6 +188,16 @@ def _at(value: Any, path: str) -> Place | None:
 def _get(value: Any, path: str) -> Any:
     place = _at(value, path)
     return None if place is None else place.read()
+
+
+def _written(said: str | FieldRule) -> tuple[str | None, float]:
+    """Where a number of a level stands and what it is multiplied with there; no place when that depends on the answer."""
+    if not isinstance(said, FieldRule):
+        return said, 1.0
+    plain = isinstance(said.path, str) and said == FieldRule(path=said.path, decimals=said.decimals, type=said.type)
+    if not plain or isinstance(said.decimals, str):
+        return None, 1.0
+    return str(said.path), 10.0 ** (said.decimals or 0)
 
 
 def _set(value: Any, path: str, new: Any) -> None:

@@ -12,7 +12,7 @@ from schemas.metrics import Spec
 from services.collector.map import units
 from services.collector.map.paths import At
 from services.collector.map.rows import each
-from services.collector.map.values import Bad, integer, number
+from services.collector.map.values import SHORT, Bad, integer, number
 from services.collector.registry.mapping import Emit, FieldRule
 
 STEP = 0.0001
@@ -80,6 +80,9 @@ def _write_each(
     if not rows:
         return "the list is empty"
     chosen = {"first": rows[:1], "last": rows[-1:]}.get(take, rows)
+    if rule.by is not None:
+        known = [(size, inner) for inner in rows if isinstance(size := number(getter(rule.by)(*inner)), float)]
+        chosen = [(max if take == "max" else min)(known, key=lambda one: one[0])[1]] if known else []
     for index, (inner, inner_at) in enumerate(chosen):
         share = {"sum": value / len(rows), "max": value * (1 - STEP * index), "min": value * (1 + STEP * index)}.get(
             take, value
@@ -121,6 +124,8 @@ def _raw(rule: FieldRule, spec: Spec, value: Value, example: Any, row: Any, at: 
     before = _before(rule, spec, float(value), operand, lambda path: integer(getter(path)(row, at)))
     if before is None:
         return None
+    if rule.type == "short" and isinstance(example, str):
+        before /= SHORT.get(example.strip()[-1:].lower(), 1.0)
     whole = (
         rule.type in ("integer", "hex")
         or rule.decimals is not None

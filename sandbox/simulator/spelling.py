@@ -8,7 +8,7 @@ from email.utils import format_datetime
 from math import floor, isfinite, log10
 from typing import Any
 
-from services.collector.map.values import Bad, time_reader
+from services.collector.map.values import SIZES, Bad, time_reader
 
 SIGNIFICANT = 10
 """Digits of a written number: more than any tolerance of the catalogue can tell apart."""
@@ -52,6 +52,9 @@ def time_like(
 ) -> Any:
     """The moment as the example is written, in the rule's unit; None when it cannot be."""
     moment_ms = at_ms - round(add_s * 1000)
+    if unit == "epoch":
+        size = abs(float(example))
+        unit = next((name for limit, name in SIZES if size < limit), "ns")
     if unit == "hex_s":
         return hex(moment_ms // 1000)
     if unit in _PER_MS:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from msgspec import structs
 
 from services.collector import proof
 from services.collector.map.identity import Identity
-from services.collector.registry.mapping import Emit, FieldRule, QuoteRule, TimeRule
+from services.collector.registry.mapping import Emit, EntityRule, FieldRule, QuoteRule, TimeRule
 from services.collector.registry.model import Book, Endpoint, Message, Provider, Stream
 from services.common.errors import DefinitionError
 
 ABSENT = "no_such_key_in_any_answer"
+SCALES: Final = ("hex", "short", "count", "present", "missing")
+"""Types that change the value; the others only say what the catalogue says anyway."""
 
 
 class Mutant(NamedTuple):
@@ -131,15 +133,66 @@ def _emits(emit: Emit) -> Iterator[tuple[str, Emit]]:
     if emit.quote is not None:
         other: str | QuoteRule = "dogecoin" if emit.quote != "dogecoin" else "bitcoin"
         yield "quote changed", structs.replace(emit, quote=other)
+    if isinstance(emit.quote, QuoteRule):
+        for key in ("symbol", "id"):
+            if getattr(emit.quote, key) is not None:
+                yield f"quote.{key} gone", structs.replace(emit, quote=structs.replace(emit.quote, **{key: ABSENT}))
+    if isinstance(emit.rows, str):
+        yield (
+            "rows gone",
+            structs.replace(
+                emit, rows=f"{ABSENT}.{emit.rows.lstrip('$.')}" if emit.rows[0] != "$" else f"{ABSENT}{emit.rows[1:]}"
+            ),
+        )
+    elif emit.rows is not None:
+        yield from (
+            (
+                f"rows.{name} gone",
+                structs.replace(emit, rows=structs.replace(emit.rows, zip={**emit.rows.zip, name: ABSENT})),
+            )
+            for name in emit.rows.zip
+        )
+    yield from ((f"entity {what}", structs.replace(emit, entity=entity)) for what, entity in _entities(emit.entity))
     yield from _fields(emit)
+
+
+def _entities(rule: EntityRule) -> Iterator[tuple[str, EntityRule]]:
+    """Ways to misread what a row is about."""
+    for key in ("id", "symbol", "base", "quote", "chain", "contract", "hash", "address", "url", "strike", "right"):
+        if getattr(rule, key) is not None:
+            yield f"{key} gone", structs.replace(rule, **{key: ABSENT})
+    if rule.base is not None and rule.quote is not None:
+        yield "base and quote swapped", structs.replace(rule, base=rule.quote, quote=rule.base)
+    for key, other in (("chain_is", ("ethereum", "bitcoin")), ("quote_is", ("dogecoin", "bitcoin"))):
+        if getattr(rule, key) is not None:
+            yield f"{key} changed", structs.replace(rule, **{key: other[getattr(rule, key) == other[0]]})
+    if rule.expiry is not None:
+        yield "expiry path gone", structs.replace(rule, expiry=structs.replace(rule.expiry, path=ABSENT))
 
 
 def _times(rule: TimeRule) -> Iterator[tuple[str, TimeRule]]:
     if isinstance(rule.path, list):
         for index in range(len(rule.path)):
             yield f"path[{index}] removed", structs.replace(rule, path=[*rule.path[:index], *rule.path[index + 1 :]])
-    other = {"s": "ms", "ms": "s", "us": "ms", "ns": "us", "iso": "ms", "rfc822": "ms", "date": "s", "format": "ms"}
+    yield "path gone", structs.replace(rule, path=ABSENT)
+    other = {
+        "s": "ms",
+        "ms": "s",
+        "us": "ms",
+        "ns": "us",
+        "epoch": "ns",
+        "iso": "ms",
+        "rfc822": "ms",
+        "date": "s",
+        "format": "ms",
+    }
     yield "unit changed", structs.replace(rule, unit=other[rule.unit], format=None)
+    if rule.then is not None:
+        yield "then removed", structs.replace(rule, then=None)
+    if rule.add_s:
+        yield "add_s removed", structs.replace(rule, add_s=0.0)
+    if rule.zone_h:
+        yield "zone_h removed", structs.replace(rule, zone_h=0.0)
 
 
 def _fields(emit: Emit) -> Iterator[tuple[str, Emit]]:
@@ -194,14 +247,42 @@ def _rules(rule: FieldRule) -> Iterator[tuple[str, FieldRule]]:
         yield f"where[{index}] removed", structs.replace(rule, where=[*rule.where[:index], *rule.where[index + 1 :]])
     if rule.first is not None:
         yield "first removed", structs.replace(rule, first=None)
-    if rule.take in ("max", "min"):
-        yield "take turned", structs.replace(rule, take="min" if rule.take == "max" else "max")
+    turned_take = {"max": "min", "min": "max", "sum": "max", "mean": "max", "any": "all", "all": "any"}
+    if rule.take in turned_take:
+        yield "take turned", structs.replace(rule, take=turned_take[rule.take])
+    if rule.by is not None:
+        yield "by gone", structs.replace(rule, by=ABSENT)
+    if rule.strip:
+        yield "strip removed", structs.replace(rule, strip="")
+    if rule.type in SCALES:
+        yield "type removed", structs.replace(rule, type=None)
+    if rule.type == "time" or rule.time != "ms":
+        yield "time changed", structs.replace(rule, time="ns" if rule.time != "ns" else "s")
+    if rule.html:
+        yield "html removed", structs.replace(rule, html=False)
+    if rule.split is not None:
+        yield "split removed", structs.replace(rule, split=None)
+    if rule.other is not None:
+        yield "other removed", structs.replace(rule, other=None)
 
 
 def _books(book: Book) -> Iterator[tuple[str, Book]]:
     if book.bids is not None and book.asks is not None:
         yield "bids and asks swapped", structs.replace(book, bids=book.asks, asks=book.bids)
     yield "price and size swapped", structs.replace(book, price=book.size, size=book.price)
+    for key in ("price", "size", "ask_price", "ask_size"):
+        rule = getattr(book, key)
+        if isinstance(rule, FieldRule):
+            for what, broken in _rules(rule):
+                yield f"{key} {what}", structs.replace(book, **{key: broken})
+        elif rule is not None:
+            yield f"{key} gone", structs.replace(book, **{key: ABSENT})
+    for key in ("bids", "asks", "changes", "side", "count", "rows"):
+        if getattr(book, key) is not None:
+            yield f"{key} gone", structs.replace(book, **{key: ABSENT})
+    if book.signed:
+        yield "signed removed", structs.replace(book, signed=False)
+    yield from ((f"entity {what}", structs.replace(book, entity=entity)) for what, entity in _entities(book.entity))
     if book.sequence is not None:
         for key in ("first", "last", "previous"):
             if getattr(book.sequence, key) is not None:
@@ -211,6 +292,8 @@ def _books(book: Book) -> Iterator[tuple[str, Book]]:
                 )
     if book.event is not None:
         yield "event removed", structs.replace(book, event=None)
+        for what, event in _times(book.event):
+            yield f"event {what}", structs.replace(book, event=event)
     if book.kind_when:
         yield "kind_when removed", structs.replace(book, kind_when=[])
     if len(book.sides) > 1:

@@ -7,12 +7,13 @@ from typing import Any, Literal
 
 from services.collector.map.conditions import predicate
 from services.collector.map.entities import Scaled, Sources, Unknown, entity_reader, quote_reader
+from services.collector.map.fields import amount
 from services.collector.map.mapped import BookChange, Mapped, RowFault
 from services.collector.map.moments import Moment
-from services.collector.map.paths import At, Getter, getter, parse
-from services.collector.map.rows import selector
+from services.collector.map.paths import At, Getter, Star, getter, parse
+from services.collector.map.rows import grouped, selector
 from services.collector.map.values import Bad, integer, number, plausible_time
-from services.collector.registry.mapping import Emit
+from services.collector.registry.mapping import Emit, FieldRule
 from services.collector.registry.model import Book
 from services.common.errors import DefinitionError
 
@@ -94,33 +95,50 @@ def _count(get: Getter | None, row: Any, at: At) -> int | None:
 
 
 def _sides(rule: Book, where: str) -> Callable[[Any, At], Sides]:
-    level = _level(rule, where)
+    apart = rule.ask_price is not None or rule.ask_size is not None
+    level = _level(rule, rule.price, rule.size, apart, where)
     if rule.changes is not None:
         return _mixed(rule, level, where)
     if rule.bids is None and rule.asks is None:
         raise DefinitionError(where=where, expected="bids and asks, or changes", got="neither")
+    of_asks = _level(rule, rule.ask_price or rule.price, rule.ask_size or rule.size, apart, where) if apart else level
     bids = _levels(rule.bids, level, f"{where}.bids")
-    asks = _levels(rule.asks, level, f"{where}.asks")
+    asks = _levels(rule.asks, of_asks, f"{where}.asks")
     return lambda row, at: (bids(row, at), asks(row, at))
 
 
-def _level(rule: Book, where: str) -> Callable[[Any, At], Level | None]:
-    price = getter(parse(rule.price, f"{where}.price"))
-    size = getter(parse(rule.size, f"{where}.size"))
+Amount = Callable[[Any, At], "float | int | Bad | None"]
+
+
+def _amount(written: str | FieldRule, where: str) -> Amount:
+    """Reader of a price or size: a path, or a rule with its scale."""
+    if isinstance(written, FieldRule):
+        return amount(written, where)
+    get = getter(parse(written, where))
+    return lambda row, at: number(get(row, at))
+
+
+def _level(
+    rule: Book, price_at: str | FieldRule, size_at: str | FieldRule, apart: bool, where: str
+) -> Callable[[Any, At], Level | None]:
+    price = _amount(price_at, f"{where}.price")
+    size = _amount(size_at, f"{where}.size")
     count = _optional(rule.count, f"{where}.count")
     signed = rule.signed
 
     def level(row: Any, at: At) -> Level | None:
-        at_price, of_size = number(price(row, at)), number(size(row, at))
-        if not isinstance(at_price, float) or not isinstance(of_size, float):
+        at_price, of_size = price(row, at), size(row, at)
+        if apart and at_price is None and of_size is None:
+            return None  # the deeper side has more levels than the other
+        if not isinstance(at_price, (int, float)) or not isinstance(of_size, (int, float)):
             raise _LevelError("a level without price and size", row)
         if at_price == 0 and of_size == 0:
             return None  # a mere step of the sequence (KuCoin)
         if at_price <= 0 or (of_size < 0 and not signed):
             raise _LevelError("a level with a price or size below zero", row)
         if count is not None and number(count(row, at)) == 0.0:
-            return at_price, 0.0
-        return at_price, of_size
+            return float(at_price), 0.0
+        return float(at_price), float(of_size)
 
     return level
 
@@ -128,7 +146,7 @@ def _level(rule: Book, where: str) -> Callable[[Any, At], Level | None]:
 def _levels(path: str | None, level: Callable[[Any, At], Level | None], where: str) -> Callable[[Any, At], list[Level]]:
     if path is None:
         return lambda row, at: []
-    get = getter(parse(path, where))
+    get, many = _list_at(path, where)
 
     def levels(row: Any, at: At) -> list[Level]:
         found = get(row, at)
@@ -136,15 +154,25 @@ def _levels(path: str | None, level: Callable[[Any, At], Level | None], where: s
             return []
         if type(found) is not list:
             raise _LevelError(f"{path}: expected a list of levels", found)
-        return [read for one in found if (read := level(one, at)) is not None]
+        inner = At(at.payload, row, at)
+        return [read for one in grouped(found, many) if (read := level(one, inner)) is not None]
 
     return levels
+
+
+def _list_at(path: str, where: str) -> tuple[Getter, int]:
+    """Getter of a list of levels, and how many elements make a level (`bids[*2]`)."""
+    parsed = parse(path, where)
+    if parsed.steps and isinstance(parsed.steps[-1], Star):
+        return getter(parsed._replace(steps=parsed.steps[:-1])), parsed.steps[-1].many
+    return getter(parsed), 1
 
 
 def _mixed(rule: Book, level: Callable[[Any, At], Level | None], where: str) -> Callable[[Any, At], Sides]:
     """Levels of both sides in one list: a side word in each, or the sign of the size."""
     get = getter(parse(rule.changes or ".", f"{where}.changes"))
     side_of = _optional(rule.side, f"{where}.side")
+    size_of = _amount(rule.size, f"{where}.size")
     if side_of is None and not rule.signed:
         raise DefinitionError(where=where, expected="side with sides, or signed", got="neither")
 
@@ -154,19 +182,20 @@ def _mixed(rule: Book, level: Callable[[Any, At], Level | None], where: str) -> 
             return [], []
         if type(found) is not list:
             raise _LevelError("expected a list of levels", found)
+        inner = At(at.payload, row, at)
         single = bool(found) and type(found[0]) not in (list, dict)
         bids: list[Level] = []
         asks: list[Level] = []
         for one in [found] if single else found:
-            read = level(one, at)
+            read = level(one, inner)
             if read is None:
                 continue
             price, size = read
             if side_of is not None:
-                side = rule.sides.get(str(side_of(one, at)))
+                side = rule.sides.get(str(side_of(one, inner)))
             else:
-                signed_size = number(getter(parse(rule.size))(one, at))
-                side = "bid" if isinstance(signed_size, float) and signed_size > 0 else "ask"
+                signed_size = size_of(one, inner)
+                side = "bid" if isinstance(signed_size, (int, float)) and signed_size > 0 else "ask"
             if side is None:
                 raise _LevelError(f"expected a side of {', '.join(rule.sides)}", one)
             (bids if side == "bid" else asks).append((price, abs(size)))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from services.collector.map.paths import At, getter, parse
 from services.collector.map.values import Bad, number
 from services.collector.registry.mapping import Condition, Scalar
+from services.common.errors import DefinitionError
 
 Predicate = Callable[[Any, At], bool]
 _TYPES: dict[str, tuple[type, ...]] = {
@@ -46,7 +48,7 @@ def _tests(condition: Condition, where: str) -> list[Predicate]:
         choices = [one for one in (predicate([choice], where) for choice in condition.any) if one is not None]
         tests.append(_some(choices))
     get = getter(parse(condition.path, where))
-    for check in _checks(condition):
+    for check in _checks(condition, where):
         tests.append(_bound(get, check))
     return tests
 
@@ -82,7 +84,7 @@ def same(wanted: Scalar) -> Callable[[Any], bool]:
     return lambda value: type(value) is str and value == wanted
 
 
-def _checks(condition: Condition) -> list[Callable[[Any], bool]]:
+def _checks(condition: Condition, where: str) -> list[Callable[[Any], bool]]:
     checks: list[Callable[[Any], bool]] = []
     if condition.eq is not None:
         checks.append(same(condition.eq))
@@ -117,10 +119,25 @@ def _checks(condition: Condition) -> list[Callable[[Any], bool]]:
     if condition.has is not None:
         part = condition.has
         checks.append(lambda value: type(value) in (str, list, dict) and part in value)
+    if condition.matches is not None:
+        form = _pattern(condition.matches, where)
+        checks.append(lambda value: type(value) is str and form.fullmatch(value) is not None)
     if condition.type is not None:
         kinds = _TYPES[condition.type]
         checks.append(lambda value: type(value) in kinds)
     return checks
+
+
+def _pattern(text: str, where: str) -> re.Pattern[str]:
+    try:
+        return re.compile(text)
+    except re.error as error:
+        raise DefinitionError(
+            where=f"{where}.matches",
+            expected="a regular expression of Python",
+            got=f"{text!r}: {error}",
+            do="see docs/providers/format.md, Rows",
+        ) from None
 
 
 def _compare(limit: float, holds: Callable[[float, float], bool]) -> Callable[[Any], bool]:

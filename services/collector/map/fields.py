@@ -11,7 +11,7 @@ from services.collector.map import units
 from services.collector.map.conditions import same
 from services.collector.map.inline import PlainNumber
 from services.collector.map.paths import At, getter, parse
-from services.collector.map.rows import each
+from services.collector.map.rows import Row, each
 from services.collector.map.values import (
     MAX,
     Bad,
@@ -20,6 +20,7 @@ from services.collector.map.values import (
     hexadecimal,
     integer,
     number,
+    short,
     text,
     texts,
     time_reader,
@@ -91,6 +92,12 @@ def _presence(rule: FieldRule, nulls: Sequence[Scalar], wanted: bool, where: str
     return lambda row, at: (get(row, at) not in (None, "", [], {})) is wanted
 
 
+def amount(rule: FieldRule, where: str) -> Number:
+    """Reader of a number that is no metric of its own, as the price of a level."""
+    parse_value = _number_of(rule, rule.type or "number", where)
+    return _worked(rule, parse_value, (), where) or _simple(rule, parse_value, (), where)
+
+
 def _quantity(rule: FieldRule, spec: Spec, nulls: Sequence[Scalar], kind: str, where: str) -> Reader:
     low, high = spec.plausible or (-MAX, MAX)
     parse_value = _number_of(rule, kind, where)
@@ -160,12 +167,12 @@ def _number_of(rule: FieldRule, kind: str, where: str) -> Callable[[Any], float 
         return hexadecimal
     if kind == "bool":
         return flag
-    if kind not in ("number", "integer"):
+    if kind not in ("number", "short", "integer"):
         raise DefinitionError(
             where=f"{where}.type", expected="a number's type", got=kind, do="the catalogue's metric is a number"
         )
     plain: Callable[[Any], float | int | Bad | None] = (
-        integer if kind == "integer" or rule.decimals is not None else number
+        integer if kind == "integer" or rule.decimals is not None else short if kind == "short" else number
     )
     strip = _stripper(rule.strip)
     if rule.map is None:
@@ -210,6 +217,8 @@ def _taken(rule: FieldRule, parse_value: Callable[[Any], Any], nulls: Sequence[S
     elements = each(rule.each or "", rule.where, rule.first, f"{where}.each")
     get = found(rule, nulls, where)
     take = rule.take or "sum"
+    choose = _extreme(rule, where)
+    whole = each(rule.each or "", (), None, f"{where}.each")
 
     def read(row: Any, at: At) -> float | int | Bad | None:
         rows = elements(row, at)
@@ -217,6 +226,10 @@ def _taken(rule: FieldRule, parse_value: Callable[[Any], Any], nulls: Sequence[S
             return None
         if take == "count":
             return float(len(rows))
+        if not rows and take == "sum" and not whole(row, at):
+            return None
+        if choose is not None:
+            rows = choose(rows)
         values: list[float] = []
         for inner in rows:
             value = parse_value(get(*inner))
@@ -224,9 +237,27 @@ def _taken(rule: FieldRule, parse_value: Callable[[Any], Any], nulls: Sequence[S
                 return value
             if value is not None:
                 values.append(value)
-        return _reduced(take, values)
+        return _reduced(take, values) if values or not rows else None
 
     return read
+
+
+def _extreme(rule: FieldRule, where: str) -> Callable[[list[Row]], list[Row]] | None:
+    """The one element that is largest or smallest by another number; None when the rule names none."""
+    if rule.by is None:
+        return None
+    get, sign = getter(parse(rule.by, f"{where}.by")), 1.0 if rule.take == "max" else -1.0
+
+    def choose(rows: list[Row]) -> list[Row]:
+        best: Row | None = None
+        highest = -MAX
+        for row in rows:
+            size = number(get(*row))
+            if isinstance(size, float) and (best is None or sign * size > highest):
+                best, highest = row, sign * size
+        return [] if best is None else [best]
+
+    return choose
 
 
 def _reduced(take: str, values: list[float]) -> float | None:

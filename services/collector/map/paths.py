@@ -77,10 +77,12 @@ class Star(NamedTuple):
     """A wildcard step."""
 
     over: Wild
+    many: int = 1
+    """Elements of the list that make one row (`[*2]` of price, size, price, size)."""
 
 
 _STEP = re.compile(
-    r"""\.?(?:(?P<entries>\*)|(?P<plain>[^.\[\]"^$*\s][^.\[\]"\s]*))|\[(?:(?P<star>\*\??)|(?P<index>-?\d+)|"(?P<quoted>[^"]*)")\]"""
+    r"""\.?(?:(?P<entries>\*)|(?P<plain>[^.\[\]"^$*\s][^.\[\]"\s]*))|\[(?:(?P<star>\*(?:\?|\d+)?)|(?P<index>-?\d+)|"(?P<quoted>[^"]*)")\]"""
 )
 _HEAD = re.compile(r"(?P<ups>\^*)(?P<word>\$param\.(?P<name>[A-Za-z0-9_.\-\[\]]+)|\$key|\$index|\$)?")
 
@@ -102,7 +104,7 @@ def parse(text: str, where: str = "path") -> Path:
                 break
             raise DefinitionError(
                 where=where,
-                expected='steps like key, [0], [*], .* or ["odd key"]',
+                expected='steps like key, [0], [*], [*2], .* or ["odd key"]',
                 got=f"{text!r}, not readable from character {position + 1}",
                 do="see docs/providers/format.md, Paths",
             )
@@ -120,12 +122,18 @@ def _step(match: re.Match[str]) -> str | int | Star:
     if match["entries"]:
         return Star("entries")
     if match["star"]:
-        return Star("list" if match["star"] == "*" else "one_or_list")
+        return _star(match["star"])
     if match["index"] is not None:
         return int(match["index"])
     if match["quoted"] is not None:
         return match["quoted"]
     return match["plain"]
+
+
+def _star(text: str) -> Star:
+    if text == "*?":
+        return Star("one_or_list")
+    return Star("list", max(int(text[1:] or 1), 1))
 
 
 def getter(path: Path) -> Getter:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -93,10 +93,13 @@ def _flat(level: _Level, text: str, alike: bool) -> Choose:
     """The usual case, one list. Rows that never ask for their index stand at one place, made once."""
     walk = level.walk
     single = level.star.over == "one_or_list"
+    many = level.star.many
 
     def flat(payload: Any, top: At) -> tuple[list[Row], str | None]:
         found = walk(payload)
         if type(found) is list:
+            if many > 1:
+                found = grouped(found, many)
             whole = top.payload
             if alike:
                 at = At(whole, payload, top)
@@ -119,7 +122,7 @@ def _spread(level: _Level, row: Row, faults: list[str]) -> Iterator[Row]:
                 yield inner, At(at.payload, value, at, key)
             return
     elif type(found) is list:
-        for index, inner in enumerate(found):
+        for index, inner in enumerate(grouped(found, level.star.many)):
             yield inner, At(at.payload, value, at, None, index)
         return
     elif over == "one_or_list" and type(found) is dict:
@@ -127,6 +130,13 @@ def _spread(level: _Level, row: Row, faults: list[str]) -> Iterator[Row]:
         return
     if found is not None or not _is_null(level, value):
         faults.append(_wrong(level.text, "an object" if over == "entries" else "a list", found))
+
+
+def grouped(found: list[Any], many: int) -> list[Any]:
+    """Elements by `many`, each group a row; what is left over at the end is no row."""
+    if many == 1:
+        return found
+    return [found[start : start + many] for start in range(0, len(found) - many + 1, many)]
 
 
 def _is_null(level: _Level, value: Any) -> bool:
@@ -239,18 +249,26 @@ def _sorted(order: Order, where: str) -> Callable[[list[Row]], list[Row]]:
     return sort
 
 
+def _holder(path: Path) -> Callable[[Any], Any]:
+    """What stands where the elements begin."""
+    steps = list(path.steps)
+    first = next((index for index, step in enumerate(steps) if isinstance(step, Star)), len(steps))
+    return walker(tuple(steps[:first]))
+
+
 def each(
-    text: str, conditions: list[Condition], first: int | None, where: str
+    text: str, conditions: Sequence[Condition], first: int | None, where: str
 ) -> Callable[[Any, At], list[Row] | None]:
-    """Elements of a list inside a row; None when the list is not there."""
+    """Elements of a list inside a row; None when the list is not there, or null."""
     path = parse(text, where)
     choose = _chosen(text if path.is_wild else f"{text}[*]", where)
+    holder = _holder(path)
     keep: Predicate | None = predicate(conditions, where)
 
     def elements(row: Any, at: At) -> list[Row] | None:
         source = at.payload.root if path.origin == "root" else row
         rows, drift = choose(source, At(at.payload, row, at))
-        if drift is not None:
+        if drift is not None or (not rows and holder(source) is None):
             return None
         if keep is not None:
             rows = [inner for inner in rows if keep(*inner)]

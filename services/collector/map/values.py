@@ -57,6 +57,18 @@ def _from_text(text: str) -> float | Bad | None:
     return bad("not a number", text) if "_" in text else result
 
 
+SHORT = {"k": 1e3, "m": 1e6, "b": 1e9, "t": 1e12}
+
+
+def short(value: Any) -> float | Bad | None:
+    """A number that may end in K, M, B or T for thousands to trillions."""
+    if type(value) is not str or value.strip()[-1:].lower() not in SHORT:
+        return number(value)
+    text = value.strip()
+    read = number(text[:-1].rstrip())
+    return read * SHORT[text[-1].lower()] if isinstance(read, float) else bad("not a number", value)
+
+
 def integer(value: Any) -> int | Bad | None:
     """Whole number of any size, kept exact until it is scaled."""
     if type(value) is int:
@@ -158,6 +170,8 @@ def time_reader(unit: str, form: str | None = None, zone_h: float = 0.0, add_s: 
     add_ms = round(add_s * 1000)
     if unit in _SCALE:
         return _clock(unit, add_ms)
+    if unit == "epoch":
+        return _by_size(add_ms)
     zone = timezone(timedelta(hours=zone_h))
     parsers: dict[str, Callable[[str], datetime]] = {
         "iso": _iso,
@@ -202,6 +216,23 @@ def _clock(unit: str, add_ms: int) -> TimeReader:
         return math.floor(whole * scale + 0.5) + add_ms
 
     return clock
+
+
+SIZES: tuple[tuple[float, str], ...] = ((1e11, "s"), (1e14, "ms"), (1e17, "us"), (1e20, "ns"))
+"""Below the number a time is in the unit: 1e11 s is the year 5138, 1e11 ms is 1973."""
+
+
+def _by_size(add_ms: int) -> TimeReader:
+    clocks = [(limit, _clock(unit, add_ms)) for limit, unit in SIZES]
+
+    def by_size(value: Any) -> int | Bad | None:
+        size = number(value)
+        if size is None or isinstance(size, Bad):
+            return None if size is None else bad("not a time", value)
+        clock = next((clock for limit, clock in clocks if abs(size) < limit), None)
+        return clock(value) if clock is not None else bad("not a time", value)
+
+    return by_size
 
 
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")

@@ -163,8 +163,10 @@ def _metrics(provider: Provider) -> Found:
 def _field(place: Place, rule: FieldRule) -> Found:
     if rule.path is None and rule.fixed is None and rule.each is None:
         yield place, "expected path, each or is"
-    if rule.each is None and (rule.where or rule.first is not None or rule.take is not None):
-        yield place, "where, first and take need each"
+    if rule.each is None and (rule.where or rule.first is not None or rule.take is not None or rule.by is not None):
+        yield place, "where, first, by and take need each"
+    if rule.by is not None and rule.take not in ("max", "min"):
+        yield (*place, "by"), f"expected take: max or min beside it, got {rule.take or 'no take'}"
     if rule.other is not None and rule.map is None:
         yield place, "other needs map"
 

@@ -34,6 +34,8 @@ class Condition(Shape, frozen=True, kw_only=True):
     ends: str | None = None
     has: str | None = None
     """Text or list that contains it."""
+    matches: str | None = None
+    """Regular expression that the whole text fits."""
     type: Literal["object", "list", "text", "number", "bool", "null"] | None = None
     any: list[Condition] | None = None
 
@@ -56,8 +58,10 @@ class TimeRule(Shape, frozen=True, kw_only=True):
 
     path: str | list[str]
     """The first that has a value."""
-    unit: Literal["s", "ms", "us", "ns", "iso", "rfc822", "date", "format"] = "ms"
-    """`date`: YYYY-MM-DD, midnight UTC. `iso`: ISO 8601, UTC when it names no zone."""
+    unit: Literal["s", "ms", "us", "ns", "epoch", "iso", "rfc822", "date", "format"] = "ms"
+    """`date`: YYYY-MM-DD, midnight UTC. `iso`: ISO 8601, UTC when it names no zone. `epoch`: seconds to nanoseconds, told by its size."""
+    then: str | None = None
+    """Path of the time of day, when date and time are two texts; they are read as one, with a space between."""
     format: str | None = None
     """strptime form for unit `format`."""
     zone_h: float = 0.0
@@ -127,16 +131,19 @@ class FieldRule(Shape, frozen=True, kw_only=True):
     """Elements of `each` that count."""
     first: int | None = None
     """At most this many of them."""
+    by: str | None = None
+    """With `take: max` or `min`: the element whose number at this path is the largest or smallest gives the value."""
     take: Literal["sum", "max", "min", "mean", "count", "any", "all", "first", "last", "list", "spread"] | None = None
     nulls: list[Scalar] = []
     """Spellings of 'no value' of this field."""
     strip: str = ""
     """Characters removed from both ends and from between digits (`%`, `,`, `$`)."""
-    type: Literal["number", "integer", "hex", "bool", "text", "list", "time", "count", "present", "missing"] | None = (
-        None
-    )
-    """None: what the catalogue's kind says. `count`: length; `present`, `missing`: whether there is a value."""
-    time: Literal["s", "ms", "us", "ns", "iso", "rfc822", "date"] = "ms"
+    type: (
+        Literal["number", "short", "integer", "hex", "bool", "text", "list", "time", "count", "present", "missing"]
+        | None
+    ) = None
+    """None: what the catalogue's kind says. `short`: 1.2B, 350K. `count`: length; `present`, `missing`: whether there is a value."""
+    time: Literal["s", "ms", "us", "ns", "epoch", "iso", "rfc822", "date"] = "ms"
     """For `type: time`: how it is written; the value is in ms."""
     html: bool = False
     """Text with markup, which is removed."""

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from msgspec import field
 
-from services.collector.registry.mapping import Condition, Emit, EntityRule, Scalar, Shape, TimeRule
+from services.collector.registry.mapping import Condition, Emit, EntityRule, FieldRule, Scalar, Shape, TimeRule
 
 Json = Any
 
@@ -91,10 +91,15 @@ class Book(Shape, frozen=True, kw_only=True):
     """Path of several books in one message; None: the message is one."""
     bids: str | None = None
     asks: str | None = None
+    """Lists of levels; both may be the same list, when each element holds a level of both sides."""
     changes: str | None = None
     """List of levels of both sides, when they are not apart; needs `side`."""
-    price: str = "[0]"
-    size: str = "[1]"
+    price: str | FieldRule = "[0]"
+    size: str | FieldRule = "[1]"
+    """Path in a level, or how the number is read (`{path: "[0]", decimals: 8}`, `{path: "[1]", times: ^.multiplier}`)."""
+    ask_price: str | FieldRule | None = None
+    ask_size: str | FieldRule | None = None
+    """Of the asks, when a level names its sides apart (`bid_price`, `ask_price`); None: the same as for bids."""
     side: str | None = None
     sides: dict[str, Literal["bid", "ask"]] = {}
     sequence: Sequence | None = None
