@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from typing import NamedTuple
 
 from services.common.errors import DefinitionError
@@ -72,11 +73,12 @@ def factor(stated: str | None, ours: str, where: str = "unit") -> float:
         return PLAIN[stated]
     if stated not in UNITS:
         known = ", ".join(sorted((*UNITS, *PLAIN)))
+        near = difflib.get_close_matches(stated, (*UNITS, *PLAIN), 1, 0.5)
         raise DefinitionError(
             where=where,
             expected=f"one of {known}",
             got=repr(stated),
-            do="see the table of units in docs/providers/format.md",
+            do=f"did you mean {near[0]!r}?" if near else "see the table of units in docs/providers/format.md",
         )
     if ours not in UNITS or UNITS[ours].dimension != UNITS[stated].dimension:
         raise DefinitionError(

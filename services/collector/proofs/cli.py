@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import difflib
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -29,12 +30,22 @@ def compile_faults(provider: Provider) -> Iterator[tuple[Place, str]]:
         try:
             compile_endpoint(provider, name, tables)
         except DefinitionError as error:
-            yield ("endpoints", name), str(error)
+            yield _place(error.where, ("endpoints", name)), str(error).removeprefix(f"{error.where}: ")
     for name in provider.streams:
         try:
             compile_stream(provider, name, tables)
         except DefinitionError as error:
-            yield ("streams", name), str(error)
+            yield _place(error.where, ("streams", name)), str(error).removeprefix(f"{error.where}: ")
+
+
+_STEP = re.compile(r"\[(\d+)\]|\.?([^.\[\]]+)")
+
+
+def _place(where: str, around: Place) -> Place:
+    """`endpoints.t.emits[0].where` as a place of the document; what stands around it when the error names none."""
+    if not where.startswith(f"{around[0]}.{around[1]}"):
+        return around
+    return tuple(int(found[1]) if found[1] else found[2] for found in _STEP.finditer(where))
 
 
 def run_lint(args: argparse.Namespace) -> int:

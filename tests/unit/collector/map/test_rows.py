@@ -89,7 +89,8 @@ def test_order_unique_and_limit() -> None:
         ({"path": "n", "gt": 1}, [1]), ({"path": "n", "ge": 1}, [0, 1]), ({"path": "s", "lt": 2}, [0]), ({"path": "n", "le": 1}, [0]),
         ({"path": "e", "present": True}, []), ({"path": "s", "present": True}, [0, 1]), ({"path": "zz", "present": False}, [0, 1]),
         ({"path": "l", "len": 2}, [0]), ({"path": "l", "min_len": 2}, [0, 1]), ({"path": "w", "starts": "ab"}, [0]),
-        ({"path": "w", "ends": "cd"}, [0]), ({"path": "w", "has": "bc"}, [0]), ({"path": "l", "type": "list"}, [0, 1]),
+        ({"path": "w", "ends": "cd"}, [0]), ({"path": "w", "matches": "[a-d]+"}, [0]), ({"path": "w", "matches": "b"}, []),
+        ({"path": "n", "matches": "1"}, []), ({"path": "w", "has": "bc"}, [0]), ({"path": "l", "type": "list"}, [0, 1]),
         ({"path": "n", "type": "text"}, []), ({"any": [Condition(path="n", eq=1), Condition(path="n", eq=2)]}, [0, 1]),
     ],
 )  # fmt: skip

@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - a case is a line
 """Single values: what is a number, a flag, a text, a time; what is none; what is refused."""
 
 from __future__ import annotations
@@ -102,7 +103,16 @@ def test_times(unit: str, written: Any, moment: int | None) -> None:
 
 @pytest.mark.parametrize(
     ("unit", "written"),
-    [("iso", "yesterday"), ("iso", 5), ("s", "soon"), ("rfc822", "x"), ("ms", []), ("date", "2026-13-01"), ("epoch", "soon"), ("epoch", 1e21)],
+    [
+        ("iso", "yesterday"),
+        ("iso", 5),
+        ("s", "soon"),
+        ("rfc822", "x"),
+        ("ms", []),
+        ("date", "2026-13-01"),
+        ("epoch", "soon"),
+        ("epoch", 1e21),
+    ],
 )
 def test_no_times(unit: str, written: Any) -> None:
     assert isinstance(values.time_reader(unit)(written), Bad)

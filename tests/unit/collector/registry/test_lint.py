@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - a case is a line
 """Definitions that are wrong: every fault at once, with file, line, key and the nearest right name; the cache of parsed ones."""
 
 from __future__ import annotations
@@ -82,7 +83,11 @@ def test_unknown_keys_at_every_level_come_together_with_the_nearest_right_one(tm
         ("https://acme.example\"}", "http://acme.example\"}", "bases", "expected https"),
         ("status: live", "status: retired", "status", "exactly when status is retired"),
         ("status: live", "status: key-required", "auth", "how the key is sent"),
-        ("path: p,", "path: 'p[',", "endpoints.tickers", "not readable"),
+        ("path: p,", "path: 'p[',", "endpoints.tickers.emits[0].fields.last.path", "not readable"),
+        ("entity:", "where: [{path: s, matches: '['}]\n        entity:", "endpoints.tickers.emits[0].where.matches", "a regular expression of Python"),
+        ("{path: p,", "{path: p, by: q,", "endpoints.tickers.emits[0].fields.last", "by and take need each"),
+        ("{path: p,", "{each: l, path: p, by: q,", "endpoints.tickers.emits[0].fields.last.by", "take: max or min beside it"),
+        ("{path: p,", "{path: p, unit: pctt,", "endpoints.tickers.emits[0].fields.last.unit", "did you mean"),
         ("id: acme", "id: acne", "id", "the folder's name"),
     ],
 )  # fmt: skip
