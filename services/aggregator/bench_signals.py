@@ -5,13 +5,15 @@ from __future__ import annotations
 import argparse
 import math
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
 
+from schemas.events import Signal
 from services.aggregator.signals import arbitrage, manipulation, pump, rugpull, wash, whales
 from services.aggregator.signals.model import Quote, Trade
 from services.common import bench
@@ -29,30 +31,41 @@ class Verdict(NamedTuple):
     truth: bool
     ours: bool
     naive: bool
+    strength: float = 1.0
+    """Of what there was, 0 to 1: weak ones are drawn as often as strong ones."""
+    confidence: float | None = None
+    """Of the signal, when there was one."""
+
+
+def surest(found: Iterable[Signal | None]) -> float | None:
+    """The highest confidence of some signals; None without any."""
+    return max((one.confidence for one in found if one is not None), default=None)
 
 
 Random = np.random.Generator
 
 
 def arbitrages(draw: Random) -> Iterator[Verdict]:
-    """Six venues; some gaps are stale quotes, some are eaten by fees, some last for ever, some are real. Naive: best bid above best ask."""
-    for case in range(300):
-        usual = arbitrage.Usual()
-        kind = ("none", "real", "stale", "small", "border", "unit")[case % 6]
-        price = 100.0
-        border = 40.0 if kind == "border" else 0.0
+    """Six venues, the last an exchange, a pool or a pool on another chain. Gaps of 0 to 90 bps: fresh, stale, lasting, of a wrong unit.
+
+    There is something when a round at the stated size gains at prices that went on for as long as it takes, with fees that are
+    not quite those assumed. Naive: best bid above best ask.
+    """
+    for case in range(360):
+        usual, kinds = arbitrage.Usual(), ("none", "gap", "gap", "stale", "border", "unit")
+        kind, last = kinds[case % 6], (case // 6) % 3
+        price, border = 100.0, draw.uniform(20, 60) if kind == "border" else 0.0
+        strength = draw.uniform(0, 1) if kind == "gap" else 0.0
         quotes: list[Quote] = []
         for step in range(40):
             price *= math.exp(draw.normal(0, 2e-4))
-            last = step == 39
             quotes = []
             for venue in range(6):
-                gap = draw.normal(0, 1.0) + (border if venue == 5 else 0.0)
-                age = draw.uniform(0, 800)
-                if venue == 5 and last:
-                    gap += {"real": 60.0, "small": 12.0, "unit": 69_000.0}.get(kind, 0.0)
-                    if kind == "stale":
-                        gap, age = gap + 60.0, 60_000.0
+                gap, age = draw.normal(0, 1.0) + (border if venue == 5 else 0.0), draw.uniform(0, 800)
+                if venue == 5 and step == 39:
+                    gap += {"gap": 90.0 * strength, "unit": 69_000.0, "stale": 60.0}.get(kind, 0.0)
+                    age = draw.uniform(15_000, 90_000) if kind == "stale" else age
+                elsewhere = venue == 5 and last > 0
                 middle = price * math.exp(gap / 1e4)
                 quotes.append(
                     Quote(
@@ -60,13 +73,24 @@ def arbitrages(draw: Random) -> Iterator[Verdict]:
                         middle * (1 - 1e-4),
                         middle * (1 + 1e-4),
                         AS_OF + step * 1000 - int(age),
-                        draw.uniform(200, 900),
-                        draw.uniform(200, 900),
+                        None if elsewhere else draw.uniform(50, 900),
+                        None if elsewhere else draw.uniform(50, 900),
+                        kind="dex" if elsewhere else "cex",
+                        # Exchanges stand on no chain; pools of both chains meet in the last third.
+                        chain=("b" if venue == 5 else "a" if venue < 2 else None) if last == 2 else None,
+                        liquidity=2e7 if elsewhere else None,
                     )
                 )
             found = arbitrage.find("pair:a/usd", quotes, AS_OF + step * 1000, origin="sandbox", usual=usual)
         naive = max(q.bid for q in quotes) > min(q.ask for q in quotes)
-        yield Verdict(kind == "real", bool(found), naive)
+        paid = draw.normal(1.0, 0.15) * (40.0 + 10.0 if last else 20.0) + (draw.uniform(10, 15) if last == 2 else 0.0)
+        moved = draw.normal(0.0, 2.0 * math.sqrt(122.0 if last == 2 and any(_across(one) for one in found) else 2.0))
+        gains = kind == "gap" and 90.0 * strength - 2.0 - paid + moved > 0.0
+        yield Verdict(gains, bool(found), naive, strength, surest(found))
+
+
+def _across(one: Signal) -> bool:
+    return one.kind == "arbitrage_cross_chain"
 
 
 def pumps(draw: Random) -> Iterator[Verdict]:
@@ -74,17 +98,18 @@ def pumps(draw: Random) -> Iterator[Verdict]:
     for case in range(60):
         kind = ("none", "pump", "news", "burst")[case % 4]
         detector = pump.Pump("pair:a/bitcoin")
-        price, ours, start = 1.0, False, AS_OF
+        price, start, strength = 1.0, AS_OF, draw.uniform(0.05, 1.0)
+        said: list[Signal | None] = []
         highest = 0.0
         for chunk in range(100):
             now = chunk >= 90
             rate, drift, rush = 8.0, 0.0, 0.3
             if now and kind == "pump":
-                rate, drift, rush = 120.0, 0.03, 12.0
+                rate, drift, rush = 8.0 + 150.0 * strength, 0.04 * strength, 15.0 * strength
             elif now and kind == "news":
-                rate, drift, rush = 14.0, 0.012, 0.4
+                rate, drift, rush = 8.0 + 40.0 * strength, 0.02 * strength, 0.3 + strength
             elif now and kind == "burst":
-                rate, drift, rush = 120.0, 0.0, 1.0
+                rate, drift, rush = 8.0 + 150.0 * strength, 0.0, 3.0 * strength
             price *= math.exp(drift + draw.normal(0, 1.5e-3))
             at = start + chunk * pump.CHUNK_MS
             trades = [
@@ -103,32 +128,33 @@ def pumps(draw: Random) -> Iterator[Verdict]:
                     Trade("v0", ms, price * (1 + k * 1e-4), float(np.exp(draw.normal(3, 1))), True) for k in range(4)
                 ]
             for trade in sorted(trades, key=lambda t: t.ts_ms):
-                ours |= detector.see(trade, "sandbox") is not None
-            highest = max(highest, drift * 1.0)
-        yield Verdict(kind == "pump", ours, highest >= 0.01)
+                said.append(detector.see(trade, "sandbox"))
+            highest = max(highest, drift)
+        yield Verdict(kind == "pump", surest(said) is not None, highest >= 0.01, strength, surest(said))
 
 
 def washes(draw: Random) -> Iterator[Verdict]:
     """Five venues; washed ones trade machine sizes, in some cases all have odd sizes. Naive: Benford alone at 1 %."""
     for case in range(60):
         kind = ("none", "washed", "odd pair")[case % 3]
-        sizes = {}
+        sizes, strength = {}, draw.uniform(0.0, 1.0)
         for venue in range(5):
-            own = np.exp(draw.normal(1.0, 1.6, 1500))
+            own = np.exp(draw.normal(1.0, draw.uniform(1.2, 1.8), 1500))
             if kind == "odd pair":
                 own = np.exp(draw.normal(1.0, 0.25, 1500))
-            rounded = draw.random(1500) < 0.35
+            # Venues differ in how many of their traders like round sizes.
+            rounded = draw.random(1500) < draw.uniform(0.2, 0.5)
             own = np.where(
                 rounded,
                 10.0 ** np.floor(np.log10(own)) * np.maximum(np.round(own / 10.0 ** np.floor(np.log10(own))), 1),
                 own,
             )
             if kind == "washed" and venue == 4:
-                own = np.where(draw.random(1500) < 0.7, draw.uniform(3.0, 7.0, 1500), own)
+                own = np.where(draw.random(1500) < 0.9 * strength, draw.uniform(3.0, 7.0, 1500), own)
             sizes[f"v{venue}"] = own.tolist()
         found = wash.find("pair:a/usd", sizes, AS_OF, origin="sandbox")
         chi2 = 1500 * sum((f - p) ** 2 / p for f, p in zip(wash.digits_of(sizes["v4"]), wash.BENFORD, strict=True))
-        yield Verdict(kind == "washed", bool(found), chi2 > 20.09)
+        yield Verdict(kind == "washed", bool(found), chi2 > 20.09, strength, surest(found))
 
 
 def pushes(draw: Random) -> Iterator[Verdict]:
@@ -136,8 +162,8 @@ def pushes(draw: Random) -> Iterator[Verdict]:
     for case in range(80):
         kind = ("none", "push", "outage", "all")[case % 4]
         detector = manipulation.Manipulation("pair:a/usd")
-        ours = naive = False
-        price = 100.0
+        said: list[Signal | None] = []
+        price, naive, strength = 100.0, False, draw.uniform(0.05, 1.0)
         for step in range(80):
             price *= math.exp(draw.normal(0, 3e-4) + (0.01 if kind == "all" and step >= 75 else 0.0))
             voices = []
@@ -145,18 +171,18 @@ def pushes(draw: Random) -> Iterator[Verdict]:
                 gap = draw.normal(0, 2.0)
                 volume = float(np.exp(draw.normal(10, 0.4)))
                 if venue == 4 and step >= 75:
-                    gap += {"push": 90.0, "outage": 90.0}.get(kind, 0.0)
-                    volume *= 12.0 if kind == "push" else 1.0
+                    gap += 150.0 * strength if kind in ("push", "outage") else 0.0
+                    volume *= 1.0 + 15.0 * strength if kind == "push" else 1.0
                 voices.append(
                     manipulation.Voice(
                         f"v{venue}", price * math.exp(gap / 1e4), volume, float(np.exp(draw.normal(11, 0.3)))
                     )
                 )
             found = detector.see(voices, AS_OF + step * 5000, origin="sandbox")
-            ours |= any(one.kind == "price_pushed" for one in found)
+            said += [one for one in found if one.kind == "price_pushed"]
             middle = sorted(v.price for v in voices)[2]
             naive |= any(abs(math.log(v.price / middle)) > 4e-3 for v in voices)
-        yield Verdict(kind == "push", ours, naive)
+        yield Verdict(kind == "push", bool(said), naive, strength, surest(said))
 
 
 def depths(draw: Random) -> Iterator[Verdict]:
@@ -164,21 +190,21 @@ def depths(draw: Random) -> Iterator[Verdict]:
     for case in range(60):
         kind = ("none", "vanish", "one venue")[case % 3]
         detector = manipulation.Manipulation("pair:a/usd")
-        ours = naive = False
+        said: list[Signal | None] = []
+        naive, strength = False, draw.uniform(0.3, 1.0)
         past: list[list[float]] = [[] for _ in range(4)]
         for step in range(60):
             voices = []
             for venue in range(4):
                 depth = float(np.exp(draw.normal(11, 0.35)))
                 if step >= 57 and ((kind == "vanish" and venue < 3) or (kind == "one venue" and venue == 0)):
-                    depth *= 0.05
+                    depth *= 1.0 - 0.98 * strength
                 naive |= bool(past[venue]) and depth < 0.2 * float(np.mean(past[venue]))
                 past[venue].append(depth)
                 voices.append(manipulation.Voice(f"v{venue}", 100.0, 1e5, depth))
-            ours |= any(
-                one.kind == "depth_vanished" for one in detector.see(voices, AS_OF + step * 5000, origin="sandbox")
-            )
-        yield Verdict(kind == "vanish", ours, naive)
+            found = detector.see(voices, AS_OF + step * 5000, origin="sandbox")
+            said += [one for one in found if one.kind == "depth_vanished"]
+        yield Verdict(kind == "vanish", bool(said), naive, strength, surest(said))
 
 
 def pulls(draw: Random) -> Iterator[Verdict]:
@@ -186,19 +212,19 @@ def pulls(draw: Random) -> Iterator[Verdict]:
     for case in range(100):
         kind = ("none", "pulled", "powers", "crash", "glitch")[case % 5]
         token = rugpull.Token("token:ethereum:0x0")
-        ours = naive = False
-        height = 0.0
+        said: list[Signal | None] = []
+        height, naive, strength = 0.0, False, draw.uniform(0.2, 1.0)
         for step in range(30):
             late = step >= 25
             liquidity = 500_000.0 * math.exp(draw.normal(0, 0.05))
             price = 1.0 * math.exp(draw.normal(0, 0.05))
             voices = 3.0
             if late and kind == "pulled":
-                liquidity, price = liquidity * 0.05, price * 0.1
+                liquidity, price = liquidity * (1.0 - 0.98 * strength), price * (1.0 - 0.95 * strength)
             elif late and kind == "crash":
-                liquidity, price = liquidity * 0.6, price * 0.35
+                liquidity, price = liquidity * (1.0 - 0.6 * strength), price * (1.0 - 0.8 * strength)
             elif late and kind == "glitch":
-                liquidity, voices = liquidity * 0.1, 1.0
+                liquidity, voices = liquidity * (1.0 - 0.95 * strength), 1.0
             powers = kind in ("pulled", "powers")
             facts = {
                 "liquidity": rugpull.Fact(liquidity, 0.9 if voices > 1 else 0.5, voices, 0.0),
@@ -210,10 +236,10 @@ def pulls(draw: Random) -> Iterator[Verdict]:
                     40.0 if late and kind == "pulled" and draw.random() < 0.5 else 2.0, 0.9, 2.0, 0.0
                 ),
             }
-            ours |= token.see(facts, AS_OF + step * 60_000, origin="sandbox") is not None
+            said.append(token.see(facts, AS_OF + step * 60_000, origin="sandbox"))
             height = max(height, liquidity)
             naive |= liquidity < 0.5 * height
-        yield Verdict(kind == "pulled", ours, naive)
+        yield Verdict(kind == "pulled", surest(said) is not None, naive, strength, surest(said))
 
 
 def transfers(draw: Random) -> Iterator[Verdict]:
@@ -222,18 +248,18 @@ def transfers(draw: Random) -> Iterator[Verdict]:
     for case in range(400):
         usd = float(np.exp(draw.normal(13.5, 1.2)))
         watchers = int(draw.integers(1, 4))
-        told = 0
+        said: list[Signal | None] = []
         naive = 0
         for k in range(watchers):
             wrong = k == 0 and watchers == 1 and case % 7 == 0
-            said = usd * (1000.0 if wrong else 1.0)
+            worth = usd * (1000.0 if wrong else 1.0)
             name = f"0x{case:064X}" if k % 2 else f"0x{case:064x}"
-            move = whales.Move("ethereum", name, said, 0.3 if wrong else 0.9, float(k + 1), "tether")
-            told += seen.see(move, AS_OF + case, origin="sandbox") is not None
-            naive += said >= 1e6
+            move = whales.Move("ethereum", name, worth, 0.3 if wrong else 0.9, float(k + 1), "tether")
+            said.append(seen.see(move, AS_OF + case, origin="sandbox"))
+            naive += worth >= 1e6
         large = usd >= 1e6
         # Told once, or twice when a second voice confirms it, counts as found; the naive rule must tell it once.
-        yield Verdict(large, told > 0, naive > 0)
+        yield Verdict(large, surest(said) is not None, naive > 0, min(usd / 3e6, 1.0), surest(said))
         for _ in range(max(naive - 1, 0)):
             yield Verdict(False, False, True)
 
@@ -262,6 +288,26 @@ def rates(verdicts: list[Verdict], naive: bool) -> dict[str, float]:
     }
 
 
+def by_strength(verdicts: list[Verdict]) -> list[float | None]:
+    """Recall among the weak, the middling and the strong third of what there was."""
+    there = sorted((v for v in verdicts if v.truth), key=lambda v: v.strength)
+    cuts = [round(k * len(there) / 3) for k in range(4)]
+    thirds = [there[first:last] for first, last in pairwise(cuts)]
+    return [sum(v.ours for v in third) / len(third) if third else None for third in thirds]
+
+
+def sureness(verdicts: list[Verdict]) -> dict[str, float | None]:
+    """Mean confidence of the signals that were given, of how many there was something, and Brier score."""
+    said = [(v.confidence, v.truth) for v in verdicts if v.confidence is not None]
+    if not said:
+        return {"confidence": None, "right": None, "brier": None}
+    return {
+        "confidence": sum(c for c, _ in said) / len(said),
+        "right": sum(t for _, t in said) / len(said),
+        "brier": sum((c - t) ** 2 for c, t in said) / len(said),
+    }
+
+
 def main(argv: list[str]) -> int:
     """Run `parallax bench signals`."""
     parser = argparse.ArgumentParser(
@@ -274,18 +320,25 @@ def main(argv: list[str]) -> int:
     results: dict[str, Any] = {}
     for name, cases in DETECTORS.items():
         verdicts = [v for seed in range(options.seeds) for v in cases(np.random.default_rng(seed))]
-        results[name] = {"cases": len(verdicts), "ours": rates(verdicts, False), "naive": rates(verdicts, True)}
+        results[name] = {
+            "cases": len(verdicts),
+            "ours": rates(verdicts, False),
+            "naive": rates(verdicts, True),
+            "recall_by_strength": by_strength(verdicts),
+            "sureness": sureness(verdicts),
+        }
     where = bench.write("signals", QUESTION, ("numpy",), results, options.out / "signals.json")
     if options.json:
         print(msgspec.json.encode(results).decode())
     else:
         print(
-            "| detector | cases | precision | recall | F1 | naive precision | recall | F1 |\n| --- "
-            + "| ---: " * 7
-            + "|"
+            "| detector | cases | precision | recall | F1 | weak / middling / strong | confidence | right | naive precision | recall | F1 |"
+            "\n| --- " + "| ---: " * 10 + "|"
         )
         for name, row in results.items():
-            cells = [f"{row[who][k]:.3f}" for who in ("ours", "naive") for k in ("precision", "recall", "f1")]
-            print(f"| {name} | {row['cases']} | " + " | ".join(cells) + " |")
+            ours, naive = ([f"{row[who][k]:.3f}" for k in ("precision", "recall", "f1")] for who in ("ours", "naive"))
+            thirds = " / ".join("-" if r is None else f"{r:.2f}" for r in row["recall_by_strength"])
+            sure = ["-" if row["sureness"][k] is None else f"{row['sureness'][k]:.2f}" for k in ("confidence", "right")]
+            print("| " + " | ".join([name, str(row["cases"]), *ours, thirds, *sure, *naive]) + " |")
     sys.stderr.write(f"written: {where}\n")
     return 0

@@ -42,6 +42,8 @@ class Limits(NamedTuple):
     """Time until a transfer between chains is done."""
     confidence: float = 0.5
     """Least probability that the round gains."""
+    fee_doubt: float = 0.15
+    """Deviation of true fees from assumed ones, as a share; stated fees are taken as they are."""
     usual_sigmas: float = 3.0
     """A gap must exceed what is usual between the two venues by this many deviations."""
 
@@ -146,7 +148,8 @@ def _round(
     net = gross - total
     wait = limits.bridge_ms if across else limits.latency_ms
     ages = buy.age_ms(as_of_ms), sell.age_ms(as_of_ms)
-    risk = math.sqrt((ages[0] + ages[1] + 2.0 * wait) / 1000.0) * volatility_bps
+    doubt = limits.fee_doubt * sum(_fee(leg, costs, {}) for leg in (buy, sell) if leg.venue not in venue_bps)
+    risk = math.hypot(math.sqrt((ages[0] + ages[1] + 2.0 * wait) / 1000.0) * volatility_bps, doubt)
     confidence = normal_below(net / max(risk, 1e-9))
     beyond = gross - known - limits.usual_sigmas * deviation if usual else math.inf
     if net < limits.net_bps or confidence < limits.confidence or beyond < 0.0:

@@ -49,8 +49,12 @@ class Limits(NamedTuple):
     off_bps: float = 40.0
     off_z: float = 5.0
     volume_z: float = 4.0
-    depth_share: float = 0.2
-    """Depth is gone when less than this share of the usual is left, at most venues."""
+    depth_share: float = 0.5
+    """Depth is gone when less than this share of the usual is left at most venues,"""
+    depth_z: float = 2.0
+    """by so many of each venue's own deviations,"""
+    depth_all_z: float = 5.0
+    """and by so many of all of them together."""
     basis_z: float = 6.0
     basis: float = 0.01
     voices: int = 3
@@ -136,26 +140,31 @@ class Manipulation:
 
     def _depths(self, voices: Sequence[Voice], as_of_ms: int, origin: Origin) -> Signal | None:
         left: dict[str, Value] = {}
+        fallen: dict[str, Value] = {}
+        limits = self.limits
+        empty, total = 0, 0.0
         for voice in voices:
             if voice.depth is not None:
                 level = self._depth.setdefault(voice.venue, Level())
                 now = math.log1p(voice.depth)
                 if level.seen >= 20.0:
-                    left[voice.venue] = math.exp(now - level.mean)
+                    share, z = math.exp(now - level.mean), -level.z(now, 0.25)
+                    left[voice.venue], fallen[voice.venue] = share, z
+                    empty += share < limits.depth_share and z >= limits.depth_z
+                    total += z
                 level.learn(now)
-        shares = [float(share) for share in left.values() if isinstance(share, float)]
-        empty = sum(share < self.limits.depth_share for share in shares)
-        if len(shares) < 2 or 2 * empty <= len(shares):
+        together = total / math.sqrt(len(left)) if left else 0.0
+        if len(left) < 2 or 2 * empty <= len(left) or together < limits.depth_all_z:
             return None
         return signal(
             "depth_vanished",
             self.entity,
             as_of_ms,
-            logistic(2.0 * (empty / len(shares) - 0.5) * 3.0 + 0.5),
-            f"At {empty} of {len(shares)} venues less than {100 * self.limits.depth_share:.0f} % of the usual depth is left.",
-            {"left": left, "empty": float(empty)},
+            logistic(0.5 * (together - limits.depth_all_z) + 1.0),
+            f"At {empty} of {len(left)} venues less than {100 * limits.depth_share:.0f} % of the usual depth is left.",
+            {"left": left, "fallen_z": fallen, "together_z": together, "empty": float(empty)},
             sorted(left),
-            _shown(self.limits),
+            _shown(limits),
             origin,
             as_of_ms + 300_000,
             "depth",
