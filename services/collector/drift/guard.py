@@ -83,16 +83,19 @@ class Guard:
         self.checks = 0
         """How often the whole structure was looked at."""
 
+    def passes(self, mapped: Mapped) -> bool:
+        """Whether this answer is one of those that are not looked at, for nothing is wrong."""
+        if self._pause and not mapped.drift:
+            self._pause -= 1
+            return True
+        return False
+
     def judge(self, mapped: Mapped, events: list[Raw] | None = None) -> Verdict:
         """The events of an answer (or `events`, which came of it) that may go out; differences last until an answer disproves them."""
         given = mapped.events if events is None else events
-        if ALL in self._accepted:
+        if ALL in self._accepted or self.passes(mapped):
             return Verdict(given, 0, (), False)
         wrong = bool(self._lacking) or self._jumps.alert or bool(mapped.drift)
-        if self._pause and not wrong:
-            self._pause -= 1
-            return Verdict(given, 0, (), False)
-        self._pause = self._every - 1
         self._since_check += 1
         look = self._look(mapped)
         faulty = len(mapped.faults) * FAULTY >= max(1, mapped.rows)
@@ -101,6 +104,7 @@ class Guard:
         suspects: frozenset[str] = frozenset()
         if given:
             suspects = self._jumps.look(given, _said(mapped.top))
+        self._pause = 0 if self._lacking or self._jumps.alert else self._every - 1
         return self._verdict(given, suspects)
 
     def _verdict(self, events: list[Raw], suspects: frozenset[str]) -> Verdict:

@@ -289,6 +289,8 @@ class Channel:
     ) -> list[Raw]:
         """The events without what has drifted; frames of which something is held back go to the dead letters."""
         verdict = self._guard.judge(message, mapped, events)
+        if verdict is None:
+            return events
         if verdict.held:
             self._tally.held += verdict.held
             self._metrics.inc("held_values_total", verdict.held, provider=self._provider.id)

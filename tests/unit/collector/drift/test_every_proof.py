@@ -156,7 +156,8 @@ def heard(folder: Path) -> Iterator[tuple[str, str, str]]:
         told = mappers[key].read(payload, step.at_ms, "replay", bindings.setdefault(place, {}))
         if told.mapped is not None and told.message is not None:
             verdict = guards.stream(*key).judge(told.message, told.mapped, told.mapped.events)
-            yield one.id, told.message, verdict.words or (f"{verdict.held} held" if verdict.held else "")
+            words = "" if verdict is None else verdict.words or (f"{verdict.held} held" if verdict.held else "")
+            yield one.id, told.message, words
 
 
 def test_a_mapped_name_that_gets_another_spelling_is_noticed_in_every_definition(proven: list[Proven]) -> None:
