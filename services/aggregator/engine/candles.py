@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from services.aggregator.engine import checkpoint, emit, windows
-from services.aggregator.engine.model import MINUTE_MS, Entity, Output
+from services.aggregator.engine.model import MINUTE_MS, ORIGINS, Entity, Output
 from services.aggregator.engine.windows import BASE, INTERVALS, SWEEP_MS, WIDTHS, Bar
 
 if TYPE_CHECKING:
@@ -232,7 +232,7 @@ class Candles:
         if len(entity.slots) == 1:
             (number,) = entity.slots
             return sources[number].origin
-        return max((sources[number].origin for number in entity.slots), key=emit.ORIGINS.__getitem__, default="live")
+        return max((sources[number].origin for number in entity.slots), key=ORIGINS.__getitem__, default="live")
 
 
 def _start(bar: Bar) -> int:

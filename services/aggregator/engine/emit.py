@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from msgspec import Struct
-
-from schemas.events import Candle, Origin, Quality, Source, Value
+from schemas.events import Candle, Source, Value
 from services.aggregator.engine import windows
-from services.aggregator.engine.model import ORIGINS, Entity, Output, Slot
+from services.aggregator.engine.model import Entity, Output, Slot
 from services.aggregator.engine.model import Source as Statements
 from services.aggregator.engine.rates import circular
 from services.aggregator.engine.rules import OWN_QUOTE, TARGET
-from services.aggregator.fusion import Ask, Fuser, Observation, quality
+from services.aggregator.fusion import Observation
 
 if TYPE_CHECKING:
     from services.aggregator.engine.names import Names
@@ -25,7 +23,6 @@ if TYPE_CHECKING:
 SLOT_MS = 10
 """Grain of the wheel in which keys wait; a tenth of the interval they wait for."""
 
-_ORIGIN_OF: tuple[Origin, ...] = ("live", "replay", "sandbox")
 
 _encode = msgspec.json.Encoder().encode
 _new = tuple.__new__
@@ -120,12 +117,12 @@ def claims(entity: Entity, names: Names, rules: Rules) -> tuple[Claims, Set, int
         provider, group, weight, own, said, fresh_ms, real = source.voice
         if real > origin:
             origin = real
-        if (rate == 1.0 or rate is None and not source.shape.money) and as_of_ms - ts_ms <= fresh_ms:
+        if (rate == 1.0 or (rate is None and not source.shape.money)) and as_of_ms - ts_ms <= fresh_ms:
             before = spoken.get(provider)
             if before is None:
                 # The common case: nothing to convert, nothing stale, nothing said twice.
                 spoken[provider] = said
-                for name, value in zip(own, values):  # noqa: B905: as long as each other by construction
+                for name, value in zip(own, values, strict=False):
                     claim = found.get(name)
                     if claim is None:
                         found[name] = [_new(Observation, (provider, group, value, ts_ms, weight))]
@@ -190,101 +187,6 @@ def quote_of(key: str, category: str, has_money: bool) -> str | None:
     if kind in OWN_QUOTE:
         return name.rpartition("/")[2].partition(":")[0]
     return TARGET if has_money else None
-
-
-class _Source(Struct, omit_defaults=True, gc=False):
-    """schemas.events.Source, made by position: a record has a dozen of these."""
-
-    provider: str
-    value: Value
-    age_ms: int
-    weight: float = 0.0
-    why: str | None = None
-
-
-class _Metric(Struct, omit_defaults=True, gc=False):
-    """schemas.events.FusedMetric, made by position."""
-
-    value: Value | None
-    confidence: float
-    low: float | None = None
-    high: float | None = None
-    spread: float | None = None
-    sources: int = 0
-    voices: float = 0.0
-    method: str = ""
-    as_of_ms: int = 0
-    by: list[Any] = []
-    quality: Quality | None = None
-
-
-class _Fused(Struct, omit_defaults=True, gc=False):
-    """schemas.events.Fused, made by position."""
-
-    entity: str
-    category: str
-    version: int
-    as_of_ms: int
-    origin: Origin
-    metrics: dict[str, Any]
-    quote: str | None = None
-    quality: Quality | None = None
-
-
-Rendered = tuple[bytes, "float | None", str]
-"""The fused record as bytes, its price (market only) and its origin."""
-
-
-def render(entities: Sequence[Entity], names: Names, rules: Rules, fuser: Fuser) -> list[Rendered]:
-    """The fused records of these entities: all their metrics are answered in one call."""
-    specs, money, category = rules.specs, rules.money, rules.category
-    asks: list[Ask] = []
-    made = []
-    for entity in entities:
-        found, aside, real = claims(entity, names, rules)
-        for name in aside:
-            found.setdefault(name, [])
-        key, as_of_ms = entity.name, entity.as_of_ms
-        asks += [_new(Ask, (specs[name], key, seen, as_of_ms)) for name, seen in found.items()]
-        made.append((entity, found, aside, real))
-    answers = iter(fuser.answer_all(asks))
-    out: list[Rendered] = []
-    for entity, found, aside, real in made:
-        as_of_ms = entity.as_of_ms
-        several = len(found) > 1
-        metrics: dict[str, _Metric] = {}
-        has_money = False
-        own: Quality | None = None
-        qualities: list[Quality] = []
-        for (name, seen), answer in zip(found.items(), answers):  # noqa: B905: answers go on with the next entity
-            newest_ms = 0
-            by: list[Any] = []
-            for (provider, _, said, ts_ms, _), weight, why in zip(seen, answer.weights, answer.why, strict=True):
-                if ts_ms > newest_ms:
-                    newest_ms = ts_ms
-                by.append(_Source(provider, said, as_of_ms - ts_ms if ts_ms < as_of_ms else 0, weight, why))
-            if name in aside:
-                spoken = {one.provider for one in by}
-                by += [one for one in aside[name] if one.provider not in spoken]
-            if name in money:
-                has_money = True
-            own = answer.quality
-            assert own is not None
-            metrics[name] = _Metric(
-                answer.value, answer.confidence, answer.low, answer.high, answer.spread, answer.n_sources,
-                answer.n_voices, answer.method, newest_ms, by, own if several else None,
-            )  # fmt: skip
-            if several:
-                qualities.append(own)
-        origin = _ORIGIN_OF[real]
-        key = entity.name
-        quote = quote_of(key, category, has_money) if has_money else None
-        whole = quality.of_record(qualities, len(found)) if several or own is None else own
-        price = metrics.get("price")
-        value = price.value if price is not None else None
-        data = _encode(_Fused(key, category, entity.version, as_of_ms, origin, metrics, quote, whole))
-        out.append((data, value if value.__class__ is float else None, origin))  # type: ignore[arg-type]
-    return out
 
 
 def candle(

@@ -8,6 +8,7 @@ from typing import Any, Literal, NamedTuple, Protocol
 from msgspec import Struct
 
 from schemas.events import Value
+from services.aggregator.fusion import Witness
 
 EPOCH_SPAN = 2**40
 """`version = epoch * EPOCH_SPAN + offset`: the newest raw record folded, unique and rising per log."""
@@ -124,7 +125,21 @@ ORIGINS = {"live": 0, "replay": 1, "sandbox": 2}
 class Source:
     """Who says what kind of thing: one endpoint of a provider, one quote asset, one set of metrics. Interned per partition."""
 
-    __slots__ = ("endpoint", "group", "number", "origin", "plan", "provider", "quote", "rank", "shape", "voice", "weight")
+    __slots__ = (
+        "endpoint",
+        "form",
+        "group",
+        "number",
+        "origin",
+        "plan",
+        "provider",
+        "quote",
+        "rank",
+        "shape",
+        "voice",
+        "weight",
+        "witness",
+    )
 
     def __init__(
         self,
@@ -139,6 +154,7 @@ class Source:
         taken: bool,
         rank: int,
         fresh_ms: int,
+        witness: Witness | None,
     ) -> None:
         self.number = number
         self.provider = provider
@@ -158,6 +174,10 @@ class Source:
             shape.candle,
             shape.keep_ms,
         )
+        self.witness = witness
+        """What it is to the fuser where nobody else speaks; None where its metrics are not all plain numbers."""
+        self.form: Any = None
+        """The record of an entity of which only this source speaks (render.Form)."""
         self.voice: Voice = (provider, group, weight, shape.names, frozenset(shape.names), fresh_ms, ORIGINS[origin])
 
 

@@ -6,6 +6,10 @@ from msgspec import msgpack
 
 from services.aggregator.engine.model import Source
 from services.aggregator.engine.rules import Rules
+from services.aggregator.fusion import Witness
+
+ROBUST = "robust"
+"""The strategy whose answers need no rule beside the model."""
 
 SourceKey = tuple[str, str, str | None, str | None, float, str, tuple[str, ...]]
 """provider, endpoint, quote, group, weight, origin, metric names"""
@@ -29,8 +33,22 @@ class Names:
             rank = self.rules.ranks.get(quote or "", len(self.rules.ranks)) if shape.money else 0
             number = len(self.sources)
             fresh_ms = min((self.rules.freshness_ms.get(name, 0) for name in metrics), default=0)
+            specs = tuple(self.rules.specs[name] for name in metrics if name in self.rules.specs)
+            plain = bool(specs) and len(specs) == len(metrics) and all(s.number and s.strategy == ROBUST for s in specs)
+            witness = Witness(specs, provider, group or provider, weight) if plain else None
             found = Source(
-                number, provider, endpoint, quote, group or provider, weight, origin, shape, taken, rank, fresh_ms
+                number,
+                provider,
+                endpoint,
+                quote,
+                group or provider,
+                weight,
+                origin,
+                shape,
+                taken,
+                rank,
+                fresh_ms,
+                witness,
             )
             self.sources.append(found)
             self.by_key[key] = found

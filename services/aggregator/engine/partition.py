@@ -13,6 +13,7 @@ from services.aggregator.engine.checkpoint import FUSER, NAMES, Mark, Recovery
 from services.aggregator.engine.model import EARLIEST_MS, EPOCH_SPAN, MINUTE_MS, Aside, Counts, Entity, Output
 from services.aggregator.engine.names import Names
 from services.aggregator.engine.rates import Rates
+from services.aggregator.engine.render import render
 from services.aggregator.engine.rules import TARGET, Rules
 from services.aggregator.fusion import Fuser
 
@@ -193,12 +194,17 @@ class Partition:
         """Put the records of these into them, all at once."""
         market = self.rules.category == "market"
         for entity, (data, price, origin) in zip(
-            entities, emit.render(entities, self.names, self.rules, self.fuser), strict=True
+            entities, render(entities, self.names, self.rules, self.fuser), strict=True
         ):
             entity.payload = data
             if price is not None and market:
                 kind, _, asset = entity.name.partition(":")
-                if kind == "asset" and asset in self.rules.ranks and asset != TARGET and self.rates.due(asset, price, entity.as_of_ms):
+                if (
+                    kind == "asset"
+                    and asset in self.rules.ranks
+                    and asset != TARGET
+                    and self.rates.due(asset, price, entity.as_of_ms)
+                ):
                     self.announcements.append(Announcement(asset, price, entity.as_of_ms, entity.version, origin))
 
     def take(self, now_ms: int, limit: int) -> list[Output]:

@@ -100,23 +100,11 @@ MOST_SOURCES = 128
 """Sources of one window that are looked at, and half as many as a key remembers."""
 INFLATION_PRIOR = 20.0
 
-# One window among many (rows.py): ROWS, float64 (windows, ROW_WIDTH). ENTRY is the address of what is
+# One window among many (rows.py): ROWS, float64 (windows, ROW_WIDTH). SPEC is a row of SPECS. ENTRY is the address of what is
 # remembered of the key, 0 for nothing: HEAD, then PATH x 2, then CAPACITY slots, all float64, then CAPACITY x RING x 2 int16.
-(
-    N,
-    FIRST,
-    AS_OF,
-    TOL,
-    REL,
-    LOWEST,
-    HIGHEST,
-    MINIMUM,
-    FRESHNESS,
-    START_VOL,
-    ENTRY,
-    CAPACITY,
-    ROW_WIDTH,
-) = range(13)
+N, AS_OF, SPEC, ENTRY, CAPACITY, ROW_WIDTH = range(6)
+# What a window's metric is: SPECS, float64 (specifications, SPEC_WIDTH).
+TOL, REL, LOWEST, HIGHEST, MINIMUM, FRESHNESS, START_VOL, SPEC_WIDTH = range(8)
 # What comes out: OUTS, float64 (windows, OUT_WIDTH), in the metric's unit; the belief in tolerances, for the named rules.
 (
     O_VALUE,

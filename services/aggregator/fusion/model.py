@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from msgspec import Struct
 
-from schemas.events import Quality, Value
+from schemas.events import Value
 
 
 class Observation(NamedTuple):
@@ -86,8 +86,8 @@ class Answer(Struct):
     """How many sources were used."""
     n_voices: float
     """How many independent voices the given sources amount to."""
-    quality: Quality | None = None
-    """How good the answer is, where it came with it; `quality.of_metric` tells it otherwise."""
+    quality: Any = None
+    """quality.Quality: how good the answer is."""
 
 
 def nothing(method: str, n: int) -> Answer:

@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from schemas.events import Quality
 from services.aggregator.fusion import quality
 from services.aggregator.fusion.compiled import KERNELS
 from services.aggregator.fusion.layout import (
@@ -19,6 +18,7 @@ from services.aggregator.fusion.layout import (
     O_RIVAL_VAR,
     O_SURE,
     O_USED,
+    O_VALUE,
     O_VAR,
     OUT_WIDTH,
     PAIRS,
@@ -28,12 +28,34 @@ from services.aggregator.fusion.layout import (
     S2,
     SCRATCH,
     SHIFTS,
+    SPEC_WIDTH,
     USED,
 )
 from services.aggregator.fusion.model import Answer, Observation, Spec, nothing
+from services.aggregator.fusion.quality import Quality
 from services.aggregator.fusion.rows import DIGITS, UNDER_MINIMUM
 from services.aggregator.fusion.state import Floats, Key, State, start_vol
 from services.aggregator.fusion.strategies import STRATEGIES, Claims
+
+
+class Witness(NamedTuple):
+    """Who says what kind of thing about many keys: metrics that are numbers without a named rule, always all of them."""
+
+    specs: tuple[Spec, ...]
+    provider: str
+    group: str
+    weight: float
+
+
+class Lone(NamedTuple):
+    """What a witness says of a key of which nobody else speaks."""
+
+    witness: Witness
+    key: str
+    values: Sequence[float]
+    ts_ms: int
+    as_of_ms: int
+
 
 MOST_SPECS = 4096
 """Specifications that are remembered in the form the kernels read."""
@@ -48,9 +70,6 @@ class Ask(NamedTuple):
     as_of_ms: int
 
 
-Plan = tuple[float, float, float, float, float, float, float]
-"""Of a specification, in the order of the row: tolerance, whether it is relative, plausible from and to, least sources,
-freshness, and the volatility to start with."""
 _DOUBLE = b"\0" * 8
 
 
@@ -61,11 +80,13 @@ class Numbers:
         self.state = state
         self._scratch: Floats = np.zeros(SCRATCH)
         self._scratch_at: int = self._scratch.ctypes.data
-        self._plans: dict[int, tuple[Spec, Plan]] = {}
+        self._specs: Floats = np.zeros((64, SPEC_WIDTH))
+        self._plans: dict[int, tuple[Spec, int]] = {}
+        """By the address of a specification: itself, so that the address stays its own, and its row."""
 
     def answer(self, asks: Sequence[Ask]) -> list[Answer]:
         """The answers by each metric's strategy."""
-        self.state.meet()
+        self._begin()
         rows: list[float] = []
         said: list[Any] = []
         times: list[float] = []
@@ -80,7 +101,7 @@ class Numbers:
             held = plans.get(id(spec))
             plan = held[1] if held is not None else self._plan(spec)
             if entry is None:
-                rows += (len(values), len(said), as_of_ms, *plan, 0, 0)
+                rows += (len(values), as_of_ms, plan, 0, 0)
                 codes = self.state.strangers_of(spec.name)
                 try:
                     slots += map(codes.__getitem__, zip(providers, groups, strict=True))
@@ -88,7 +109,7 @@ class Numbers:
                     del slots[len(said) :]
                     slots += self._codes(spec, None, observations)
             else:
-                rows += (len(values), len(said), as_of_ms, *plan, entry.address, entry.capacity)
+                rows += (len(values), as_of_ms, plan, entry.address, entry.capacity)
                 try:
                     slots += map(entry.slot_of.__getitem__, providers)
                 except KeyError:
@@ -105,7 +126,7 @@ class Numbers:
             value, confidence, low, high, spread, used, voices, agreed, timely = outs[at : at + 9]
             if not used:
                 answer = nothing(spec.strategy, n)
-                answer.quality = _quality(0.0, 0.0, 0.0, 0.0, 0.0)
+                answer.quality = Quality(0.0, 0.0, 0.0, 0.0, 0.0)
                 answers.append(answer)
             else:
                 if not 1e-10 < abs(value) < 1e30:
@@ -117,7 +138,7 @@ class Numbers:
                     why = [None] * n
                 answer = Answer(
                     value, confidence, low, high, spread, shares[first : first + n], why, spec.strategy, int(used), voices,
-                    _quality(1.0, agreed, timely, 1.0 - 1.0 / voices if voices > 1.0 else 0.0, confidence),
+                    Quality(1.0, agreed, timely, 1.0 - 1.0 / voices if voices > 1.0 else 0.0, confidence),
                 )  # fmt: skip
                 # The belief has no width where most say zero: there is nothing to choose then.
                 if spec.strategy in STRATEGIES and outs[at + O_VAR]:
@@ -128,8 +149,62 @@ class Numbers:
             at += OUT_WIDTH
         return answers
 
+    def answer_lone(self, told: Sequence[Lone]) -> list[list[list[float]] | None]:
+        """For each, the results of its metrics (OUTS); None where something was learned of the key, or a value is refused."""
+        self._begin()
+        rows: list[float] = []
+        said: list[Any] = []
+        times: list[float] = []
+        weights: list[float] = []
+        slots: list[int] = []
+        keys = self.state.keys
+        forms: dict[int, tuple[list[int], list[int], list[float]]] = {}
+        found: list[list[list[float]] | None] = []
+        for witness, key, values, ts_ms, as_of_ms in told:
+            if key in keys:
+                found.append(None)
+                continue
+            found.append([])
+            form = forms.get(id(witness))
+            if form is None:
+                form = forms[id(witness)] = self._form(witness)
+            plans, codes, weight = form
+            for plan in plans:
+                rows += (1, as_of_ms, plan, 0, 0)
+                times.append(ts_ms)
+            said += values
+            weights += weight
+            slots += codes
+        if not said:
+            return found
+        outs, _, _ = self._run(len(said), rows, said, times, weights, slots, 0)
+        at = 0
+        for place, one in enumerate(told):
+            own = found[place]
+            if own is None:
+                continue
+            for _ in one.values:
+                out = outs[at : at + OUT_WIDTH]
+                at += OUT_WIDTH
+                if not 1e-10 < abs(out[O_VALUE]) < 1e30:
+                    out[O_VALUE] = float(f"{out[O_VALUE]:.{DIGITS}g}")
+                if not out[O_USED]:
+                    found[place] = None
+                own.append(out)
+        return found
+
+    def _form(self, witness: Witness) -> tuple[list[int], list[int], list[float]]:
+        specs, provider, group, weight = witness
+        plans = []
+        for spec in specs:
+            held = self._plans.get(id(spec))
+            plans.append(held[1] if held is not None else self._plan(spec))
+        codes = [self.state.stranger(spec.name, provider, group) for spec in specs]
+        return plans, codes, [weight] * len(specs)
+
     def learn(self, asks: Sequence[Ask]) -> None:
         """Learn from closed windows, in this order."""
+        self._begin()
         state = self.state
         rows: list[float] = []
         said: list[Any] = []
@@ -148,7 +223,7 @@ class Numbers:
                 own = list(map(entry.slot_of.__getitem__, providers))
             held = self._plans.get(id(spec))
             plan = held[1] if held is not None else self._plan(spec)
-            rows += (len(values), len(said), as_of_ms, *plan, entry.address, entry.capacity)
+            rows += (len(values), as_of_ms, plan, entry.address, entry.capacity)
             slots += own
             said += values
             times += ts_ms
@@ -173,17 +248,22 @@ class Numbers:
             KERNELS.advance_voices(state.pairs.ctypes.data, min(len(state.providers), PAIRS))
         state.touched.clear()
 
-    def _plan(self, spec: Spec) -> Plan:
-        if len(self._plans) >= MOST_SPECS:
+    def _begin(self) -> None:
+        """Between two batches, what was numbered may be numbered anew."""
+        self.state.meet()
+        if len(self._plans) > MOST_SPECS:
             self._plans.clear()
+
+    def _plan(self, spec: Spec) -> int:
+        place = len(self._plans)
+        if place == len(self._specs):
+            self._specs = np.concatenate([self._specs, np.zeros_like(self._specs)])
         low, high = spec.plausible or (-math.inf, math.inf)
-        plan = (
-            spec.tolerance, float(spec.scale == "rel"), low, high, float(spec.min_sources), float(spec.freshness_ms),
-            start_vol(spec.window_ms),
+        self._specs[place] = (
+            spec.tolerance, spec.scale == "rel", low, high, spec.min_sources, spec.freshness_ms, start_vol(spec.window_ms),
         )  # fmt: skip
-        # The specification is held with it, so that its address stays its own.
-        self._plans[id(spec)] = spec, plan
-        return plan
+        self._plans[id(spec)] = spec, place
+        return place
 
     def _codes(self, spec: Spec, entry: Key | None, observations: Iterable[Observation]) -> list[int]:
         """Slots of those that the key knows, codes of the others."""
@@ -218,10 +298,22 @@ class Numbers:
         outs, shares = array("d", _DOUBLE * (OUT_WIDTH * count)), array("d", _DOUBLE * (2 * total))
         state = self.state
         KERNELS.answer_rows(
-            count, table.buffer_info()[0], columns.buffer_info()[0], total, outs.buffer_info()[0], shares.buffer_info()[0],
-            state.sources.ctypes.data, len(state.sources), state.pairs.ctypes.data, state.strangers.ctypes.data,
-            len(state.strangers), self._scratch_at, teach,
-        )  # fmt: skip
+            count,
+            table.buffer_info()[0],
+            self._specs.ctypes.data,
+            len(self._specs),
+            columns.buffer_info()[0],
+            total,
+            outs.buffer_info()[0],
+            shares.buffer_info()[0],
+            state.sources.ctypes.data,
+            len(state.sources),
+            state.pairs.ctypes.data,
+            state.strangers.ctypes.data,
+            len(state.strangers),
+            self._scratch_at,
+            teach,
+        )
         told = shares.tolist()
         return outs.tolist(), told[:total], told[total:]
 
@@ -263,18 +355,6 @@ class Numbers:
         assert answer.low is not None
         assert answer.high is not None
         answer.low, answer.high = min(answer.low, choice.value), max(answer.high, choice.value)
-
-
-def _quality(
-    completeness: float, consistency: float, timeliness: float, diversity: float, confidence: float
-) -> Quality:
-    return Quality(
-        completeness=completeness,
-        consistency=consistency,
-        timeliness=timeliness,
-        diversity=diversity,
-        confidence=confidence,
-    )
 
 
 def _number(value: Any) -> float:

@@ -5,15 +5,26 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
-from schemas.events import Quality
+from msgspec import Struct
+
 from services.aggregator.fusion.model import Answer, Observation, Spec
 from services.aggregator.fusion.words import canonical
+
+
+class Quality(Struct, gc=False):
+    """schemas.events.Quality, made by position: every metric of every record has one."""
+
+    completeness: float
+    consistency: float
+    timeliness: float
+    diversity: float
+    confidence: float
 
 
 def of_metric(spec: Spec, answer: Answer, observations: Sequence[Observation], as_of_ms: int) -> Quality:
     """Quality of one metric: completeness is whether it has a value at all."""
     if answer.value is None or not observations:
-        return Quality(completeness=0.0, consistency=0.0, timeliness=0.0, diversity=0.0, confidence=0.0)
+        return Quality(0.0, 0.0, 0.0, 0.0, 0.0)
     groups: dict[str, bool] = {}
     age = total = 0.0
     within = _within(spec, answer)
@@ -31,11 +42,11 @@ def of_metric(spec: Spec, answer: Answer, observations: Sequence[Observation], a
             total += share
     freshness = age / total / spec.freshness_ms if total > 0.0 else 1.0
     return Quality(
-        completeness=1.0,
-        consistency=sum(groups.values()) / len(groups),
-        timeliness=min(max(1.0 - freshness, 0.0), 1.0),
-        diversity=1.0 - 1.0 / max(answer.n_voices, 1.0),
-        confidence=answer.confidence,
+        1.0,
+        sum(groups.values()) / len(groups),
+        min(max(1.0 - freshness, 0.0), 1.0),
+        1.0 - 1.0 / max(answer.n_voices, 1.0),
+        answer.confidence,
     )
 
 
@@ -64,13 +75,13 @@ def of_record(metrics: Iterable[Quality], expected: int) -> Quality:
             diversity += metric.diversity
             confidence += metric.confidence
     if not n:
-        return Quality(completeness=0.0, consistency=0.0, timeliness=0.0, diversity=0.0, confidence=0.0)
+        return Quality(0.0, 0.0, 0.0, 0.0, 0.0)
     return Quality(
-        completeness=min(n / max(expected, n), 1.0),
-        consistency=consistency / n,
-        timeliness=timeliness / n,
-        diversity=diversity / n,
-        confidence=confidence / n,
+        min(n / max(expected, n), 1.0),
+        consistency / n,
+        timeliness / n,
+        diversity / n,
+        confidence / n,
     )
 
 

@@ -10,7 +10,15 @@ from __future__ import annotations
 import math
 
 from services.aggregator.fusion import layout as col
-from services.aggregator.fusion.kernel import answer
+from services.aggregator.fusion.kernel import (
+    ELSEWHERE,
+    LN_2PI,
+    LN_REACH,
+    PRIOR_WINDOWS,
+    SQRT_2,
+    WEIGHT_PRIOR,
+    answer,
+)
 from services.aggregator.fusion.lags import advance
 from services.aggregator.fusion.layout import Array
 from services.aggregator.fusion.learning import learn
@@ -53,11 +61,21 @@ def rounded(value: float) -> float:
     return size if value > 0.0 else -size
 
 
-def finish(n: int, row: int, rows: Array, outs: Array, window: Array, work: Array, result: Array, slots: Array) -> None:
+def finish(
+    n: int,
+    row: int,
+    spec: int,
+    specs: Array,
+    outs: Array,
+    window: Array,
+    work: Array,
+    result: Array,
+    slots: Array,
+    as_of: float,
+) -> None:
     """Turn the kernel's result into the answer of row `row`: units, digits, and quality."""
-    tol = rows[row, col.TOL]
-    relative = rows[row, col.REL] > 0.0
-    as_of = rows[row, col.AS_OF]
+    tol = specs[spec, col.TOL]
+    relative = specs[spec, col.REL] > 0.0
     used = result[col.R_USED]
     value = result[col.R_VALUE]
     low = result[col.R_LOW]
@@ -75,7 +93,7 @@ def finish(n: int, row: int, rows: Array, outs: Array, window: Array, work: Arra
         spread = spread * tol / abs(value) if value != 0.0 else 0.0
     value = rounded(value)
     confidence = result[col.R_CONF]
-    if used < rows[row, col.MINIMUM]:
+    if used < specs[spec, col.MINIMUM]:
         confidence = min(confidence, UNDER_MINIMUM)
     outs[row, col.O_VALUE] = value
     outs[row, col.O_CONF] = confidence
@@ -84,17 +102,26 @@ def finish(n: int, row: int, rows: Array, outs: Array, window: Array, work: Arra
     outs[row, col.O_SPREAD] = spread
     outs[row, col.O_USED] = used
     outs[row, col.O_VOICES] = result[col.R_VOICES]
-    judge(n, row, rows, outs, window, work, slots, value, as_of)
+    judge(n, row, spec, specs, outs, window, work, slots, value, as_of)
 
 
 def judge(
-    n: int, row: int, rows: Array, outs: Array, window: Array, work: Array, slots: Array, value: float, as_of: float
+    n: int,
+    row: int,
+    spec: int,
+    specs: Array,
+    outs: Array,
+    window: Array,
+    work: Array,
+    slots: Array,
+    value: float,
+    as_of: float,
 ) -> None:
     """Quality of the answer: share of groups that agree with it, and its age against the metric's freshness."""
-    reach = rows[row, col.TOL] * (1.0 + 1e-9)
+    reach = specs[spec, col.TOL] * (1.0 + 1e-9)
     lowest = value - reach
     highest = value + reach
-    if rows[row, col.REL] > 0.0:
+    if specs[spec, col.REL] > 0.0:
         lowest = value
         highest = value
         if value > 0.0:
@@ -124,12 +151,76 @@ def judge(
                 age += share * (as_of - window[n + i])
     freshness = 1.0
     if total > 0.0:
-        freshness = age / total / rows[row, col.FRESHNESS]
+        freshness = age / total / specs[spec, col.FRESHNESS]
     outs[row, col.O_CONSISTENCY] = agreed / groups
     outs[row, col.O_TIMELINESS] = min(max(1.0 - freshness, 0.0), 1.0)
 
 
-def mostly_zero(n: int, zeros: int, row: int, rows: Array, outs: Array, window: Array, work: Array) -> None:
+def alone(
+    row: int,
+    spec: int,
+    value: float,
+    ts: float,
+    weight: float,
+    source: int,
+    specs: Array,
+    outs: Array,
+    sources: Array,
+    as_of: float,
+) -> bool:
+    """The answer to a lone statement about a key of which nothing is remembered: the kernel's own, with what is known put in.
+
+    False where it is less simple: the value is refused, or the source is more often wrong than right.
+    """
+    relative = specs[spec, col.REL] > 0.0
+    if not (value >= specs[spec, col.LOWEST] and value <= specs[spec, col.HIGHEST]) or value - value != 0.0:
+        return False
+    if relative and value <= 0.0:
+        return False
+    tol = specs[spec, col.TOL]
+    vol = specs[spec, col.START_VOL]
+    age = as_of - (min(ts, as_of) - sources[source, col.LAG])
+    noise = max(sources[source, col.S2], col.S2_FLOOR)
+    variance = noise + vol * age
+    start = min(max(WEIGHT_PRIOR * weight, 0.05), WEIGHT_PRIOR)
+    seen = sources[source, col.KNOWN]
+    trust = (PRIOR_WINDOWS * start + seen * sources[source, col.RIGHT]) / (PRIOR_WINDOWS + seen)
+    odds = math.log(trust / (1.0 - trust)) + LN_REACH - 0.5 * (LN_2PI + math.log(variance))
+    right = 1.0 / (1.0 + math.exp(min(-odds, 50.0)))
+    precision = right / noise
+    if right <= 0.5 or precision < 1e-12:
+        return False
+    # A belief of variance 1e12 meets the statement, and then waits until now; nothing scatters.
+    var = 1e12 / (1.0 + 1e12 * precision) + vol * max(age, 0.0)
+    voices = right * trust
+    belief = voices * voices * voices / (voices + 1.5)
+    belief /= belief + ELSEWHERE
+    sd = math.sqrt(var)
+    confidence = min(max(belief * math.erf(1.0 / sd / SQRT_2), 0.0), 1.0)
+    if specs[spec, col.MINIMUM] > 1.0:
+        confidence = min(confidence, UNDER_MINIMUM)
+    at = math.log(value) / tol if relative else value / tol
+    low = at - 1.96 * sd
+    high = at + 1.96 * sd
+    outs[row, col.O_VALUE] = rounded(math.exp(at * tol) if relative else value)
+    outs[row, col.O_CONF] = confidence
+    outs[row, col.O_LOW] = math.exp(low * tol) if relative else low * tol
+    outs[row, col.O_HIGH] = math.exp(min(high * tol, FURTHEST)) if relative else high * tol
+    outs[row, col.O_SPREAD] = 0.0
+    outs[row, col.O_USED] = 1.0
+    outs[row, col.O_VOICES] = 1.0
+    outs[row, col.O_CONSISTENCY] = 1.0
+    outs[row, col.O_TIMELINESS] = min(max(1.0 - max(as_of - ts, 0.0) / specs[spec, col.FRESHNESS], 0.0), 1.0)
+    outs[row, col.O_SURE] = belief
+    outs[row, col.O_MEAN] = at
+    outs[row, col.O_VAR] = var
+    outs[row, col.O_RIVAL] = 0.0
+    outs[row, col.O_RIVAL_MEAN] = at
+    outs[row, col.O_RIVAL_VAR] = var
+    return True
+
+
+def mostly_zero(n: int, zeros: int, row: int, outs: Array, window: Array, work: Array) -> None:
     """Most say zero, which has no logarithm: a vote between nothing and something."""
     odds = 1.0
     for _ in range(abs(2 * zeros - n)):
@@ -150,6 +241,8 @@ def mostly_zero(n: int, zeros: int, row: int, rows: Array, outs: Array, window: 
 def answer_rows(
     count: int,
     rows_at: int,
+    specs_at: int,
+    specs_n: int,
     columns_at: int,
     total: int,
     outs_at: int,
@@ -167,6 +260,7 @@ def answer_rows(
     columns: values, times, weights and slots of all `total` observations; a slot below 0 is a stranger, by its place.
     """
     rows = table(rows_at, count, col.ROW_WIDTH)
+    specs = table(specs_at, specs_n, col.SPEC_WIDTH)
     columns = table(columns_at, 4, total)
     outs = table(outs_at, count, col.OUT_WIDTH)
     shares = table(shares_at, 2, total)
@@ -182,13 +276,24 @@ def answer_rows(
     at += 8 * col.MOST_SOURCES * col.SLOT
     window_at = at
     work_at = at + 8 * 4 * col.MOST_SOURCES
+    first = 0
     for row in range(count):
         n = int(rows[row, col.N])
-        first = int(rows[row, col.FIRST])
+        spec = int(rows[row, col.SPEC])
         entry = int(rows[row, col.ENTRY])
         capacity = int(rows[row, col.CAPACITY])
-        relative = rows[row, col.REL] > 0.0
+        relative = specs[spec, col.REL] > 0.0
         as_of = rows[row, col.AS_OF]
+        if n == 1 and entry == 0 and teach == 0:
+            stranger = -1 - int(columns[3, first])
+            if alone(
+                row, spec, columns[0, first], columns[1, first], columns[2, first], int(strangers[stranger, 0]), specs, outs,
+                sources, as_of,
+            ):  # fmt: skip
+                shares[0, first] = 1.0
+                shares[1, first] = col.USED
+                first += 1
+                continue
         # Just as wide as the window, so that it stays in the nearest cache.
         window = floats(window_at, 4 * n)
         work = table(work_at, col.WORKS, n)
@@ -209,7 +314,7 @@ def answer_rows(
         else:
             for k in range(col.HEAD):
                 head[k] = 0.0
-            head[col.VOL] = rows[row, col.START_VOL]
+            head[col.VOL] = specs[spec, col.START_VOL]
             head[col.INFL_A] = col.INFLATION_PRIOR
             head[col.INFL_B] = col.INFLATION_PRIOR
         slots = guests
@@ -232,12 +337,12 @@ def answer_rows(
                     guests[i, col.GID] = strangers[-1 - slot, 2]
                 window[3 * n + i] = i
         if relative and 2 * zeros > n and teach == 0:
-            mostly_zero(n, zeros, row, rows, outs, window, work)
-            judge(n, row, rows, outs, window, work, slots, 0.0, as_of)
+            mostly_zero(n, zeros, row, outs, window, work)
+            judge(n, row, spec, specs, outs, window, work, slots, 0.0, as_of)
         else:
             answer(
-                n, window, work, result, head, slots, sources, pairs, rows[row, col.TOL], relative,
-                rows[row, col.LOWEST], rows[row, col.HIGHEST], as_of,
+                n, window, work, result, head, slots, sources, pairs, specs[spec, col.TOL], relative,
+                specs[spec, col.LOWEST], specs[spec, col.HIGHEST], as_of,
             )  # fmt: skip
             outs[row, col.O_USED] = result[col.R_USED]
             if result[col.R_USED] > 0.0:
@@ -246,7 +351,7 @@ def answer_rows(
                     ring = shorts(slots_at + 8 * capacity * col.SLOT, capacity, col.RING, 2)
                     learn(n, window, work, result, head, path, slots, ring, sources, pairs, as_of)
                 else:
-                    finish(n, row, rows, outs, window, work, result, slots)
+                    finish(n, row, spec, specs, outs, window, work, result, slots, as_of)
                     outs[row, col.O_SURE] = result[col.R_SURE]
                     outs[row, col.O_MEAN] = result[col.R_MEAN]
                     outs[row, col.O_VAR] = result[col.R_VAR]
@@ -256,6 +361,7 @@ def answer_rows(
         for i in range(n):
             shares[0, first + i] = work[col.SHARE, i]
             shares[1, first + i] = work[col.CODE, i]
+        first += n
 
 
 def advance_sources(rows_at: int, count: int, metric: int, sources_at: int, sources_n: int, scratch_at: int) -> None:

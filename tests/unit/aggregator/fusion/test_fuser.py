@@ -8,10 +8,10 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from schemas.events import Quality
 from services.aggregator.fusion import Answer, Fuser, Observation, Plain
 from services.aggregator.fusion.bench import generator, unseen
 from services.aggregator.fusion.layout import MOST_SOURCES
+from services.aggregator.fusion.quality import Quality
 from services.aggregator.fusion.strategies import STRATEGIES
 
 PRICE = Plain(name="price", tolerance=5e-4, window_ms=10_000)
@@ -49,7 +49,7 @@ def test_the_worked_example_holds_for_named_rules_that_drop_outliers(name: str) 
 
 
 def test_no_observation_is_no_value() -> None:
-    none = Quality(completeness=0.0, consistency=0.0, timeliness=0.0, diversity=0.0, confidence=0.0)
+    none = Quality(0.0, 0.0, 0.0, 0.0, 0.0)
     assert answer([]) == Answer(None, 0.0, None, None, None, [], [], "robust", 0, 0.0, none)
 
 

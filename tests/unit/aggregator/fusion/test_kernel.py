@@ -8,7 +8,7 @@ import random
 import numpy as np
 import pytest
 
-from services.aggregator.fusion import Answer, Fuser, Observation, Plain, lags, rows
+from services.aggregator.fusion import Answer, Fuser, Lone, Observation, Plain, Witness, lags, rows
 from services.aggregator.fusion.bench import generator
 from services.aggregator.fusion.compiled import KERNELS, Kernels
 from services.aggregator.fusion.layout import (
@@ -23,6 +23,7 @@ from services.aggregator.fusion.layout import (
     LAG,
     LAST_VALUE,
     MEAN,
+    O_TIMELINESS,
     PID,
     RIGHT,
     ROW,
@@ -132,6 +133,45 @@ def test_groups_and_ties_weigh_as_in_the_reference() -> None:
         assert found.n_voices == pytest.approx(sum(expected.voices), rel=1e-9)
         assert found.value == pytest.approx(expected.value, rel=1e-9)
         assert found.confidence == pytest.approx(expected.confidence, abs=1e-9)
+
+
+def test_a_lone_statement_is_weighed_as_in_the_reference() -> None:
+    """It has a short cut of its own; here it is compared with the whole model."""
+    draw = random.Random(7)
+    for scenario in ("clean", "stale", "byz40"):
+        fuser = Fuser()
+        for as_of, window in windows(scenario, 60):
+            fuser.learn(SPEC, "other", window, as_of)
+            fuser.advance(as_of)
+        for name in [o.provider for o in window] + ["stranger"]:
+            said = Observation(
+                name, name, 100.0 * (1 + draw.random()), as_of - draw.randint(-500, 60_000), draw.random()
+            )
+            row = fuser.state.sources[fuser.state.rows.get((SPEC.name, name), 0)]
+            source = reference.Source(
+                said.value, said.ts_ms, said.weight, name, row[S2], row[RIGHT], row[KNOWN], row[LAG], None, {}
+            )  # type: ignore[arg-type]
+            if name == "stranger":
+                source = reference.Source(said.value, said.ts_ms, said.weight, name)  # type: ignore[arg-type]
+            expected = reference.answer(sources=[source], as_of=as_of, tol=TOL, vol=0.25 / SPEC.window_ms)
+            found = fuser.answer(SPEC, "k", [said], as_of)
+            assert found.value == pytest.approx(expected.value, rel=1e-9)
+            assert found.confidence == pytest.approx(expected.confidence, abs=1e-9)
+            assert (found.weights, found.why, found.n_sources, found.n_voices) == ([1.0], [None], 1, 1.0)
+            witness = Witness((SPEC,), name, name, said.weight)
+            (rows_of,) = fuser.answer_lone([Lone(witness, "k", (said.value,), said.ts_ms, as_of)])  # type: ignore[arg-type]
+            assert rows_of is not None
+            assert rows_of[0][:5] == [found.value, found.confidence, found.low, found.high, found.spread]
+            assert rows_of[0][O_TIMELINESS] == found.quality.timeliness
+
+
+def test_a_lone_statement_about_a_known_key_is_left_to_the_model() -> None:
+    fuser = Fuser()
+    for as_of, window in windows("clean", 3):
+        fuser.learn(SPEC, "k", window, as_of)
+    witness = Witness((SPEC,), "a", "a", 1.0)
+    assert fuser.answer_lone([Lone(witness, "k", (1.0,), as_of, as_of)]) == [None]
+    assert fuser.answer_lone([Lone(witness, "new", (-1.0,), as_of, as_of)]) == [None]
 
 
 def told(scenario: str, count: int) -> tuple[list[Answer], bytes, bytes | None]:

@@ -6,9 +6,9 @@ import math
 
 import pytest
 
-from schemas.events import Quality, Value
+from schemas.events import Value
 from services.aggregator.fusion import Answer, Observation, Plain
-from services.aggregator.fusion.quality import of_metric, of_record, residual
+from services.aggregator.fusion.quality import Quality, of_metric, of_record, residual
 
 AS_OF = 10_000
 PRICE = Plain(name="price", tolerance=0.01, freshness_ms=1000)
