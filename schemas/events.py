@@ -218,6 +218,12 @@ class ProviderScore(Struct, frozen=True, kw_only=True, omit_defaults=True):
     breaker: str | None = None
     origin: Origin = "live"
     reputation: dict[str, float] | None = None
+    """What fusion learned about it (Reputation)."""
+    reputation_ms: int | None = None
+    """When that was told."""
+    one_voice_with: list[str] | None = None
+    residuals: dict[str, float] | None = None
+    """Its statements against what the others said: count, bias_bps (median), noise_bps (deviation, by the median)."""
     drift: dict[str, str] | None = None
     """Endpoint or stream -> how its answers differ from what was proven; what differs is held back."""
 
@@ -229,6 +235,8 @@ class Reputation(Struct, frozen=True, kw_only=True):
     reputation: dict[str, float]
     """windows, accuracy (P(inlier)), error_tol (standard error in tolerances), lag_ms, voice (1/m for one of m copies)."""
     updated_ms: int
+    one_voice_with: list[str] = []
+    """Providers whose errors it shares: likely the same upstream, or a copy."""
 
 
 class Alert(Struct, frozen=True, kw_only=True, omit_defaults=True):

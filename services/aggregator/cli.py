@@ -19,6 +19,7 @@ from schemas import assets, topics
 from schemas.events import Definition, Fused, Raw, Reputation, Signal
 from services.aggregator.engine.checkpoint import FUSER, HEAD_BYTES
 from services.aggregator.fusion import Fuser
+from services.aggregator.fusion.voices import shared
 from services.aggregator.metrics import ROWS
 from services.aggregator.settings import SignalsSettings
 from services.aggregator.signals.board import Board, topic_of
@@ -57,6 +58,8 @@ class Agent:
         self.newsroom = Newsroom(named, self.feeds)
         self.measured = measured
         self.fusers: dict[tuple[str, int], dict[str, dict[str, float]]] = {}
+        self.voices: dict[tuple[str, int], dict[str, list[str]]] = {}
+        """Provider -> those that share its errors, as each fuser learned."""
         self.read_ms: dict[tuple[str, int], int] = {}
         self.told_ms = 0
         self._fused = msgspec.json.Decoder(Fused).decode
@@ -117,7 +120,9 @@ class Agent:
         if as_of_ms - self.read_ms.get((topic, partition), -REPUTATION_MS) < REPUTATION_MS // 2:
             return []
         self.read_ms[topic, partition] = as_of_ms
-        self.fusers[topic, partition] = Fuser.load(value[HEAD_BYTES:]).reputation()
+        fuser = Fuser.load(value[HEAD_BYTES:])
+        self.fusers[topic, partition] = fuser.reputation()
+        self.voices[topic, partition] = shared(fuser.state.pairs, list(fuser.state.providers))
         merged = merge(list(self.fusers.values()))
         self.lags_ms.clear()
         self.lags_ms.update({provider: known["lag_ms"] for provider, known in merged.items()})
@@ -126,7 +131,8 @@ class Agent:
         self.told_ms = as_of_ms
         told = []
         for provider, known in sorted(merged.items()):
-            record = Reputation(provider=provider, reputation=known, updated_ms=as_of_ms)
+            others = {other for voices in self.voices.values() for other in voices.get(provider, ())}
+            record = Reputation(provider=provider, reputation=known, updated_ms=as_of_ms, one_voice_with=sorted(others))
             told.append(("ops.providers", f"reputation/{provider}".encode(), self._encode(record)))
         return told
 

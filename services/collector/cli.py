@@ -57,6 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("provider")
     one.add_argument("--json", action="store_true")
     one.add_argument("--reputation", action="store_true", help="what fusion learned about it; needs the broker")
+    one.add_argument("--drift", action="store_true", help="how its answers differ from what was proven; needs the broker")
     one.set_defaults(run=run_show)
 
     one = verbs.add_parser("lint", help="every fault of definitions and their proofs")
@@ -100,6 +101,7 @@ def _parser() -> argparse.ArgumentParser:
     one = verbs.add_parser("mutate", help="break each mapped path, scale, unit and filter: do the proofs notice?")
     one.add_argument("provider", nargs="*")
     one.add_argument("--json", action="store_true")
+    one.add_argument("--write", action="store_true", help="bench/results/mutation.json and docs/providers/proofs.md")
     one.set_defaults(run=run_mutate)
 
     one = verbs.add_parser("schema", help="JSON Schema of provider.yaml, for editors")
@@ -174,6 +176,8 @@ def run_show(args: argparse.Namespace) -> int:
     """One definition, readable or as JSON."""
     if args.reputation:
         return _show_reputation(args.provider, args.json)
+    if args.drift:
+        return _show_drift(args.provider, args.json)
     loaded = trial.find(loading.load(), args.provider)
     one = loaded.provider
     if args.json:
@@ -247,6 +251,24 @@ def run_try(args: argparse.Namespace) -> int:
     return trial.run(args)
 
 
+def _show_drift(provider: str, as_json: bool) -> int:
+    """What health heard of the provider's endpoints; 0 also when nothing drifted."""
+    from services.collector import reputation
+
+    score = reputation.judged(provider)
+    if score is None:
+        talk(f"{provider!r} was not judged yet; see: parallax health")
+        return FAILED
+    drift = score.drift or {}
+    if as_json:
+        print(json.dumps(drift))
+    else:
+        for name, words in drift.items():
+            print(f"{name}: {words}")
+    talk(f"{len(drift)} endpoints of {provider} drifted" + ("; see docs/drift.md" if drift else ""))
+    return DONE
+
+
 def _show_reputation(provider: str, as_json: bool) -> int:
     from services.collector import reputation
 
@@ -259,4 +281,6 @@ def _show_reputation(provider: str, as_json: bool) -> int:
     else:
         for name, value in known.reputation.items():
             print(f"{name:<10} {value:g}")
+        if known.one_voice_with:
+            print(f"{'one voice':<10} {', '.join(known.one_voice_with)}")
     return DONE

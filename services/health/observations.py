@@ -38,6 +38,8 @@ class Distance(NamedTuple):
     at_ms: int
     z: float
     stalled: bool | None
+    off_bps: float = 0.0
+    """How far above (or below) the others."""
 
 
 class Drift(NamedTuple):
@@ -60,7 +62,7 @@ class Provider:
 
     __slots__ = (
         "breakers", "category", "definition", "detail", "drifts", "failures_in_row", "fetches", "last_attempt_ms", "last_ok_ms",
-        "last_outcome", "name", "origin", "quota_used", "reputation", "residuals", "said",
+        "last_outcome", "name", "one_voice_with", "origin", "quota_used", "reputation", "reputation_ms", "residuals", "said",
     )  # fmt: skip
 
     def __init__(self, name: str) -> None:
@@ -80,6 +82,8 @@ class Provider:
         self.quota_used: float | None = None
         self.breakers: dict[str, str] = {}
         self.reputation: dict[str, float] | None = None
+        self.reputation_ms: int | None = None
+        self.one_voice_with: list[str] = []
         self.failures_in_row = 0
 
     @property
@@ -194,7 +198,9 @@ class Watch:
 
     def saw_reputation(self, told: Reputation) -> None:
         """Take over what fusion learned about a provider."""
-        self._provider(told.provider).reputation = told.reputation
+        provider = self._provider(told.provider)
+        provider.reputation, provider.reputation_ms = told.reputation, told.updated_ms
+        provider.one_voice_with = told.one_voice_with
 
     def saw_service(self, key: str, state: ServiceState | None) -> None:
         """Remember the state of a service instance; None forgets it."""
@@ -266,7 +272,8 @@ class Watch:
         floor = others * self.scoring.residual_floor_bps / 10_000
         moved = before is not None and abs(others - before.others) > floor
         stalled = (before is not None and value == before.value) if moved else None
-        provider.residuals.append(Distance(as_of_ms, abs(value - others) / max(half_width, floor), stalled))
+        off_bps = (value / others - 1.0) * 10_000
+        provider.residuals.append(Distance(as_of_ms, abs(value - others) / max(half_width, floor), stalled, off_bps))
 
 
 def others_say(provider: str, by: list[Source]) -> float | None:

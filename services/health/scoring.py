@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from itertools import pairwise
 from statistics import median
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, TypedDict
 
 from msgspec import structs
 
@@ -14,6 +14,8 @@ from services.health.observations import Fetch, Provider
 from services.health.tables import Scoring
 
 State = Literal["online", "degraded", "offline", "unrated"]
+MAD_TO_SIGMA = 1.4826
+"""Of a normal law: its deviation over the median distance from its middle."""
 RANK: dict[State, int] = {"online": 2, "degraded": 1, "offline": 0}
 
 
@@ -56,8 +58,42 @@ def score(
         breaker=provider.breaker,
         origin=provider.origin,
         drift={name: one.words for name, one in sorted(provider.drifts.items())} or None,
-        reputation=provider.reputation or (prior.reputation if prior else None),
+        residuals=residuals(provider),
+        **learned(provider, prior),
     ), streak
+
+
+class Learned(TypedDict):
+    """What fusion learned about a provider, as it stands in its score."""
+
+    reputation: dict[str, float] | None
+    reputation_ms: int | None
+    one_voice_with: list[str] | None
+
+
+def learned(provider: Provider, prior: ProviderScore | None) -> Learned:
+    """The newest that was told of its reputation; what was published before, until something is."""
+    if provider.reputation is None and prior is not None:
+        return {
+            "reputation": prior.reputation,
+            "reputation_ms": prior.reputation_ms,
+            "one_voice_with": prior.one_voice_with,
+        }
+    return {
+        "reputation": provider.reputation,
+        "reputation_ms": provider.reputation_ms,
+        "one_voice_with": provider.one_voice_with or None,
+    }
+
+
+def residuals(provider: Provider) -> dict[str, float] | None:
+    """Bias and noise of a provider's statements against the others', by medians, so that one bad hour does not decide."""
+    off = [distance.off_bps for distance in provider.residuals]
+    if not off:
+        return None
+    bias = median(off)
+    noise = MAD_TO_SIGMA * median(abs(one - bias) for one in off)
+    return {"count": float(len(off)), "bias_bps": round(bias, 2), "noise_bps": round(noise, 2)}
 
 
 def components_of(provider: Provider, target_ms: float | None, scoring: Scoring, as_of_ms: int) -> dict[str, float]:
@@ -153,7 +189,7 @@ def latency_target(prior: ProviderScore | None, p50_ms: float | None, scoring: S
 
 def same_verdict(a: ProviderScore, b: ProviderScore) -> bool:
     """Whether two scores differ in nothing but the time and the slow target."""
-    still = {"updated_ms": 0, "latency_target_ms": None}
+    still = {"updated_ms": 0, "latency_target_ms": None, "reputation_ms": None}
     return structs.replace(a, **still) == structs.replace(b, **still)
 
 

@@ -6,6 +6,7 @@ Written, like the kernel, in the subset of Python that numba compiles.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from services.aggregator.fusion import layout as col
 from services.aggregator.fusion.layout import Array
@@ -28,6 +29,22 @@ PAIR_FLOOR, PAIR_CEIL = -6.0, 12.0
 PAIR_KEEP = 0.995
 TIMING = 0.3
 """Variance of an error of timing, in that of the quantity over one sampling interval."""
+
+
+def share_of(odds: float) -> float:
+    """How far two sources are one voice, by the log-odds of it."""
+    return min(max(odds - VOICE_FROM, 0.0) / VOICE_OVER, MOST_SHARED)
+
+
+def shared(pairs: Array, providers: Sequence[str]) -> dict[str, list[str]]:
+    """Provider -> those with which it is more likely one voice than not; `providers` in the order of `pairs`."""
+    found: dict[str, list[str]] = {}
+    for i, one in enumerate(providers[: col.PAIRS]):
+        for j, other in enumerate(providers[:i]):
+            if share_of(float(pairs[i, j])) >= 0.5:
+                found.setdefault(one, []).append(other)
+                found.setdefault(other, []).append(one)
+    return {provider: sorted(others) for provider, others in found.items()}
 
 
 def weigh(n: int, window: Array, work: Array, slots: Array, pairs: Array) -> None:

@@ -126,6 +126,9 @@ def score_record(score: ProviderScore) -> ScoreRecord:
         breaker=score.breaker,
         drift=score.drift or {},
         reputation=score.reputation,
+        reputation_at=_instant(score.reputation_ms),
+        one_voice_with=score.one_voice_with or [],
+        residuals=score.residuals,
         origin=score.origin,
         updated_at=instant(score.updated_ms),
     )

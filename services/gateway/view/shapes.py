@@ -218,6 +218,12 @@ class ScoreRecord(Struct, kw_only=True):
     drift: dict[str, str]
     """Endpoint or stream -> how its answers differ from what was proven; what differs is held back."""
     reputation: dict[str, float] | None
+    """What fusion learned: windows, accuracy (P(inlier)), error_tol (in tolerances), lag_ms, voice (1/m for one of m copies)."""
+    reputation_at: str | None
+    one_voice_with: list[str]
+    """Providers whose errors it shares: likely the same upstream, or a copy."""
+    residuals: dict[str, float] | None
+    """Its statements against what the others said, within the window: count, bias_bps, noise_bps."""
     origin: Origin
     updated_at: str
 

@@ -48,7 +48,7 @@ def test_with_fewer_than_two_others_nobody_is_measured() -> None:
 def test_the_distance_is_counted_in_error_bars_of_at_least_one_basis_point() -> None:
     watch = Watch(TABLE)
     watch.saw_fused(fused(T0, says("a", 101.0), says("b", 100.0), says("c", 100.0), low=99.5, high=100.5))
-    assert list(watch.providers["a"].residuals) == [Distance(T0, pytest.approx(2.0), None)]
+    assert list(watch.providers["a"].residuals) == [Distance(T0, pytest.approx(2.0), None, pytest.approx(100.0))]
     exact = Watch(TABLE)
     exact.saw_fused(fused(T0, says("a", 101.0), says("b", 100.0), says("c", 100.0)))
     assert exact.providers["a"].residuals[0].z == pytest.approx(100.0)

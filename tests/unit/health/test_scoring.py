@@ -193,10 +193,22 @@ def test_the_latency_target_moves_half_way_in_its_half_life_and_is_kept_without_
 def test_what_fusion_learned_is_told_with_the_score_and_outlives_a_restart() -> None:
     watch = Watch(NO_FADE)
     watch.saw_attempt(attempt(0))
-    watch.saw_reputation(Reputation(provider="p", reputation={"accuracy": 0.9}, updated_ms=T0))
+    watch.saw_reputation(Reputation(provider="p", reputation={"accuracy": 0.9}, updated_ms=T0, one_voice_with=["q"]))
     told = judged(watch.providers["p"], 1)
-    assert told.reputation == {"accuracy": 0.9}
-    assert judged(seen(attempt(0)), 2, prior=told).reputation == {"accuracy": 0.9}
+    assert (told.reputation, told.reputation_ms, told.one_voice_with) == ({"accuracy": 0.9}, T0, ["q"])
+    later = judged(seen(attempt(0)), 2, prior=told)
+    assert (later.reputation, later.reputation_ms, later.one_voice_with) == ({"accuracy": 0.9}, T0, ["q"])
+    watch.saw_reputation(
+        Reputation(provider="p", reputation={"accuracy": 0.9}, updated_ms=T0 + 60_000, one_voice_with=["q"])
+    )
+    assert scoring.same_verdict(told, judged(watch.providers["p"], 1, prior=told))
+
+
+def test_bias_and_noise_of_a_provider_are_told_with_its_score() -> None:
+    provider = seen(attempt(0))
+    assert judged(provider, 1).residuals is None
+    provider.residuals.extend(Distance(T0, 1.0, None, off_bps) for off_bps in (4.0, 6.0, 5.0, 5.5, 900.0))
+    assert judged(provider, 1).residuals == {"count": 5.0, "bias_bps": 5.5, "noise_bps": 0.74}
 
 
 outcomes = st.sampled_from([*TABLE.outcomes, "SKIPPED"])

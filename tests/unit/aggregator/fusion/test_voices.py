@@ -37,3 +37,11 @@ def test_equal_statements_of_different_age_that_a_trend_carries_apart_prove_noth
 def test_every_count_of_pairs_is_a_count() -> None:
     """Two pairs less than there are groups: what was once a division by zero."""
     assert weigh([5.0, 5.0, 5.0], [0.0, 0.0, 4.5]) == [1.0] * 3
+
+
+def test_who_shares_a_voice_is_told_by_name() -> None:
+    pairs = np.zeros((col.PAIRS, col.PAIRS), np.float32)
+    pairs[1, 0], pairs[2, 0], pairs[2, 1] = voices.VOICE_FROM + 0.5 * voices.VOICE_OVER, 20.0, voices.VOICE_FROM
+    assert voices.shared(pairs, ["a", "b", "c", "d"]) == {"a": ["b", "c"], "b": ["a"], "c": ["a"]}
+    assert voices.share_of(1e9) == voices.MOST_SHARED
+    assert voices.share_of(-5.0) == 0.0
