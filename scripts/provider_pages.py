@@ -43,7 +43,7 @@ def index(homes: dict[str, list[Provider]]) -> str:
     return _page(
         "Providers",
         "Every provider is a folder of data. To add one: [in ten minutes](../tutorials/provider-in-ten-minutes.md); "
-        "all that a definition can say: [format](format.md).",
+        "all that a definition can say: [format](format.md); what the proofs notice when a definition is broken: [proofs](proofs.md).",
         _table(
             ("category", "live", "of these without a key", "key required", "paid", "retired", "endpoints", "sockets"),
             [*rows, ("all", *map(str, total))],

@@ -15,7 +15,7 @@ from services.collector.registry.model import Book, Endpoint, Message, Provider,
 from services.common.errors import DefinitionError
 
 ABSENT = "no_such_key_in_any_answer"
-SCALES: Final = ("hex", "short", "count", "present", "missing")
+SCALES: Final = ("short", "count", "present", "missing")
 """Types that change the value; the others only say what the catalogue says anyway."""
 
 
@@ -43,6 +43,8 @@ class Score(NamedTuple):
     provider: str
     killed: int
     survivors: tuple[Survivor, ...]
+    targets: int = 0
+    """Endpoints and streams that have a proof of their own."""
 
     @property
     def rate(self) -> float:
@@ -56,13 +58,29 @@ def score(provider: Provider, cases: Sequence[proof.Case], identity: Identity) -
     by_target: dict[str, list[proof.Case]] = {}
     for case in cases:
         by_target.setdefault(case.target, []).append(case)
-    killed, survivors = 0, []
+    killed: set[Survivor] = set()
+    survived: list[Survivor] = []
     for mutant in mutants(provider, by_target.keys()):
+        one = Survivor(mutant.target, mutant.place, mutant.what)
         if _noticed(mutant, by_target[mutant.target], identity):
-            killed += 1
+            killed.add(one)
         else:
-            survivors.append(Survivor(mutant.target, mutant.place, mutant.what))
-    return Score(provider.id, killed, tuple(survivors))
+            survived.append(one)
+    twins = {name: twins_of(provider, name) for name in provider.endpoints}
+    left = [
+        one for one in survived if not any(one._replace(target=twin) in killed for twin in twins.get(one.target, ()))
+    ]
+    return Score(provider.id, len(killed) + len(survived) - len(left), tuple(left), len(by_target))
+
+
+def twins_of(provider: Provider, name: str) -> list[str]:
+    """Other endpoints of the same path with the same mapping (one pair, some, all): they share their proofs."""
+    own = provider.endpoints[name]
+    return [
+        other
+        for other, endpoint in provider.endpoints.items()
+        if other != name and (endpoint.path, endpoint.emits, endpoint.body) == (own.path, own.emits, own.body)
+    ]
 
 
 def _noticed(mutant: Mutant, cases: Sequence[proof.Case], identity: Identity) -> bool:
@@ -100,6 +118,10 @@ def _of_stream(provider: Provider, name: str, stream: Stream) -> Iterator[Mutant
         messages = {**stream.messages, key: changed}
         return structs.replace(provider, streams={**provider.streams, name: structs.replace(stream, messages=messages)})
 
+    for key, message in stream.messages.items():
+        for param in message.params:
+            lost = structs.replace(message, params={**message.params, param: ABSENT})
+            yield Mutant(name, key, f"params.{param} gone", with_message(key, lost))
     for key, message in stream.messages.items():
         for index, emit in enumerate(message.emits):
             for what, broken in _emits(emit):

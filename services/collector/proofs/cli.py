@@ -6,6 +6,8 @@ import argparse
 import difflib
 import json
 import re
+import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from services.collector import mutation, proof
 from services.collector.map import identity
 from services.collector.map.compile import compile_endpoint
 from services.collector.map.messages import compile_stream
+from services.collector.proofs import report
 from services.collector.registry import lint as linting
 from services.collector.registry import load as loading
 from services.collector.registry.model import Provider
@@ -131,13 +134,17 @@ def run_draft(args: argparse.Namespace) -> int:
 
 def run_mutate(args: argparse.Namespace) -> int:
     """Kill rate per provider; every survivor by name."""
+    if args.write and args.provider:
+        raise WrongCall("--write is of all providers; name none")
     code = DONE
     rows = []
+    scores: list[tuple[str, mutation.Score]] = []
     for folder in folders(args.provider):
         provider = loading.read(folder / "provider.yaml", (folder / "provider.yaml").read_bytes())
         if isinstance(provider, list):
             raise DefinitionError(where="\n".join(map(str, provider)))
         found = mutation.score(provider, list(proof.cases(folder)), identity.load())
+        scores.append((provider.home, found))
         rows.append(
             {
                 "provider": found.provider,
@@ -149,11 +156,23 @@ def run_mutate(args: argparse.Namespace) -> int:
         for survivor in found.survivors:
             code = FAILED
             talk(f"{found.provider} {survivor.target} {survivor.place}: {survivor.what}: no proof noticed")
-    if args.json:
+    if args.write:
+        _write_report(scores)
+    elif args.json:
         print(json.dumps(rows))
     else:
         table(rows, ("provider", "killed", "survivors", "rate"))
     return code
+
+
+def _write_report(scores: list[tuple[str, mutation.Score]]) -> None:
+    git = shutil.which("git")
+    asked = [git, "-C", str(report.ROOT), "rev-parse", "--short", "HEAD"] if git is not None else None
+    found = subprocess.run(asked, capture_output=True, text=True, check=False) if asked is not None else None
+    said = report.data(report.rows_of(scores), found.stdout.strip() if found is not None else "")
+    report.DATA.write_text(said, encoding="utf-8")
+    report.PAGE.write_text(report.page(json.loads(said)), encoding="utf-8")
+    talk(f"wrote {report.DATA} and {report.PAGE}")
 
 
 def run_schema(args: argparse.Namespace) -> int:
