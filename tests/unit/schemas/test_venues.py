@@ -104,6 +104,7 @@ def test_a_symbol_is_read_as_its_venue_means_it(venue: str, symbol: str, pair: P
         ("upbit", "BTC-PI", None, Pair("pi-network", "bitcoin")),
         ("binance", "SKYBTC", None, Pair("sky", "bitcoin")),
         ("okx", "ACT-USDT", Pair("achain", "tether"), Pair("act-i-the-ai-prophecy", "tether")),
+        ("binance_futures", "LITUSDT", Pair("litentry", "tether"), None),
         ("binance", "BTCUSDT", Pair("bitcoin", "tether"), Pair("bitcoin", "tether")),
     ],
 )
@@ -236,7 +237,7 @@ def test_both_spellings_of_kraken_mean_the_same() -> None:
     [
         ("coinbase", "coinbase/products.json", None, "id", set()),
         ("bitstamp", "bitstamp/trading_pairs_info.json", None, "url_symbol", {"eth2eth"}),
-        ("binance_futures", "binance_futures/exchange_info.json", "symbols", "symbol", {"DEFIUSDT", "BTCDOMUSDT"}),
+        ("binance_futures", "binance_futures/exchange_info.json", "symbols", "symbol", {"DEFIUSDT", "BTCDOMUSDT", "LITUSDT"}),
         ("okx_swap", "okx/instruments_swap.json", "data", "instId", {"DORA-USDT-SWAP", "WNCG-USDT-SWAP"}),
         ("okx_futures", "okx/instruments_futures.json", "data", "instId", set()),
         ("bitso", "bitso/ticker_all.json", "payload", "book", set()),
