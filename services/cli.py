@@ -40,6 +40,11 @@ COMMANDS: tuple[Command, ...] = (
         "services.collector.replay:main",
         "Send recordings of a folder through the same mapping into raw topics.",
     ),
+    Command(
+        "remap",
+        "services.collector.remap:main",
+        "Map archived bodies again, and show what today's or another mapping changes.",
+    ),
     Command("fuse", "services.aggregator.fusion.cli:main", "Fuse observations from standard input."),
     Command("bench", "services.bench:main", "Side-by-side benchmarks: aggregator, mapping, fusion, gateway, e2e."),
 )
