@@ -16,6 +16,8 @@ class Unit(NamedTuple):
 
 
 HOURS_PER_YEAR = 8760.0
+DUST = 1e-14
+"""Two factors closer than this are one that was rounded twice."""
 _PERIODS = {"hour": 1.0, "4h": 4.0, "8h": 8.0, "day": 24.0, "week": 168.0, "year": HOURS_PER_YEAR}
 _SHARES = {"fraction": 1.0, "percent": 0.01, "pct": 0.01, "bps": 0.0001}
 _BITS = {"": 1.0, "k": 1e3, "m": 1e6, "g": 1e9, "t": 1e12, "p": 1e15, "e": 1e18, "z": 1e21}
@@ -92,7 +94,10 @@ def factor(stated: str | None, ours: str, where: str = "unit") -> float:
 
 
 def _quotient(source: float, target: float) -> float:
-    """source / target without the dust of two rounded constants (0.01 / 0.0001 is 100)."""
+    """source / target without the dust of two rounded constants (0.01 / 0.0001 is 100, ms / h one part of 3,600,000)."""
     value = source / target
+    parts = round(target / source)
+    if parts > 1 and abs(parts * value - 1.0) <= DUST:
+        return 1.0 / parts
     short = float(f"{value:.12g}")
-    return short if abs(short - value) <= abs(value) * 1e-12 else value
+    return short if abs(short - value) <= abs(value) * DUST else value
