@@ -232,7 +232,12 @@ LONG_FILES: dict[str, tuple[int, str]] = {}
 """Path -> (lines, reason)."""
 
 # Ids that mean something else too, so that their appearance says nothing.
-ORDINARY_IDS = {"chainlink": "an asset", "delta": "what a book changes by"}
+ORDINARY_IDS = {
+    "bullish": "a mood of the market",
+    "chainlink": "an asset",
+    "delta": "what a book changes by",
+    "snapshot": "a whole state at one moment",
+}
 
 # Parts of benchmarks that are not called so, with the reason why they name providers.
 MEASURED_WITH = {
