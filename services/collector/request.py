@@ -43,12 +43,13 @@ def compose(provider: Provider, name: str, given: Values, now_ms: int, base_url:
     endpoint = provider.endpoints[name]
     values = _values(endpoint, given, now_ms)
     path = fill(endpoint.path, {key: _path_value(value) for key, value in values.items()}, strict=False)
-    base = fill(base_url or provider.bases[endpoint.base], values, strict=False)
+    host = base_url or provider.bases[endpoint.base]
+    base = fill(host, values, strict=False)
     url = join(base, path)
     query = [
         pair
         for key, param in endpoint.params.items()
-        if "{" + key + "}" not in endpoint.path and not _in_body(endpoint, key)
+        if "{" + key + "}" not in host + endpoint.path and not _in_body(endpoint, key)
         for pair in _query(endpoint, key, param, values)
     ]
     if query:

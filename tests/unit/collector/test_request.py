@@ -92,6 +92,14 @@ def test_another_base_replaces_the_definitions() -> None:
     )
 
 
+def test_a_parameter_of_the_base_is_not_said_again_in_the_query() -> None:
+    bases = {"bases": {"main": "https://{chain}.acme.example"}}
+    asked = {"params": {"chain": {"as": "chain"}, "n": 5}}
+    assert url(asked, {"chain": "eth"}, **bases) == "https://eth.acme.example/price?n=5"
+    other = compose(provider(asked, **bases), "one", {"chain": "eth"}, NOW_MS, "http://127.0.0.1:1")
+    assert other.url == "http://127.0.0.1:1/price?chain=eth&n=5"
+
+
 def test_the_fingerprint_names_the_question_not_the_moment() -> None:
     one = provider({"params": {"s": PAIR}})
     first, again, other = (compose(one, "one", {"s": value}, at) for value, at in (("A", 1), ("A", 2), ("B", 1)))
