@@ -35,6 +35,7 @@ class _Body(Struct, array_like=True):
     rolls: list[Roll] | None
     seen: dict[int, list[int]] | None
     learned: bytes | None
+    agreed: dict[str, int] | None = None
 
 
 class Mark(Struct, array_like=True):
@@ -87,7 +88,7 @@ def freeze(entity: Entity, learned: bytes | None) -> bytes:
             rate, values,
         ))  # fmt: skip
     seen = {number: list(ties) for number, ties in entity.seen.items()} if entity.seen else None
-    return head(entity.version, as_of_ms) + _encode_body(_Body(rows, entity.bars, entity.rolls, seen, learned))
+    return head(entity.version, as_of_ms) + _encode_body(_Body(rows, entity.bars, entity.rolls, seen, learned, entity.agreed))
 
 
 def thaw(key: bytes, value: bytes) -> tuple[Entity, bytes | None]:
@@ -101,6 +102,7 @@ def thaw(key: bytes, value: bytes) -> tuple[Entity, bytes | None]:
         slots[number] = (as_of_ms - age_ms, tie, rate, values)
     entity.bars = body.bars
     entity.rolls = body.rolls
+    entity.agreed = body.agreed
     entity.seen = {number: dict.fromkeys(ties) for number, ties in body.seen.items()} if body.seen else None
     return entity, body.learned
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from schemas.events import Candle, Source, Value
-from services.aggregator.engine import windows
+from services.aggregator.engine import quarantine, windows
 from services.aggregator.engine.model import Entity, Output, Slot
 from services.aggregator.engine.model import Source as Statements
 from services.aggregator.engine.rates import circular
@@ -128,10 +128,15 @@ def claims(entity: Entity, names: Names, rules: Rules) -> tuple[Claims, Set, int
                         found[name] = [_new(Observation, (provider, group, value, ts_ms, weight))]
                     else:
                         claim.append(_new(Observation, (provider, group, value, ts_ms, weight)))
-                continue
-            if said <= before:
-                continue
+            elif not said <= before:
+                spoken[provider] = before | said
+                for name, value in zip(own, values, strict=False):
+                    if name not in before:
+                        found.setdefault(name, []).append(_new(Observation, (provider, group, value, ts_ms, weight)))
+            continue
         _look(entity, source, ts_ms, rate, values, rules, spoken, found, aside)
+    if rules.newcomers is not None and len(spoken) > rules.newcomers.peers:
+        quarantine.set_aside(entity, found, aside, rules.newcomers)
     return found, aside, origin
 
 

@@ -201,6 +201,7 @@ class Entity:
     """What all sources last said about one entity, and what is still to be done about it."""
 
     __slots__ = (
+        "agreed",
         "as_of_ms",
         "bars",
         "candle_at_ms",
@@ -231,6 +232,8 @@ class Entity:
         """Settled part of the current bar of each longer interval (windows.Roll)."""
         self.seen: dict[int, dict[int, None]] | None = None
         """Source -> recent trade ids, so that a trade told twice counts once."""
+        self.agreed: dict[str, int] | None = None
+        """Provider -> since when its price agrees with the others' (quarantine)."""
         self.dirty = False
         """Whether something is to be sent."""
         self.waits = False

@@ -7,6 +7,7 @@ from typing import Any
 
 from schemas.metrics import Spec
 from services.aggregator.engine.model import CandleRule, Check, Limits, Shape
+from services.aggregator.engine.quarantine import BOUNDS
 
 OWN_QUOTE = ("pair", "perp", "future", "option")
 """Entities whose money stays in their own quote asset; all other money is converted to TARGET."""
@@ -42,6 +43,9 @@ class Rules:
         self.freshness_ms = {name: spec.freshness_ms for name, spec in self.specs.items()}
         self.windows = tuple(sorted({spec.window_ms for spec in self.specs.values()}))
         """Widths of the learning windows in ms, shortest first."""
+        bound = BOUNDS.get(category)
+        self.newcomers = bound if bound is not None and bound.metric in self.specs else None
+        """By which price those are judged who are new to an entity; None where there is none."""
         self.candles = tuple(rule for rule in CANDLES.get(category, ()) if rule.price in self.specs)
 
     def keep_ms(self, name: str) -> int:
