@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from services.aggregator.engine import checkpoint, emit
+from services.aggregator.engine import checkpoint, emit, quarantine
 from services.aggregator.engine.candles import Candles
 from services.aggregator.engine.checkpoint import FUSER, NAMES, Mark, Recovery
 from services.aggregator.engine.model import EARLIEST_MS, EPOCH_SPAN, MINUTE_MS, Aside, Counts, Entity, Output
@@ -157,7 +157,9 @@ class Partition:
         if len(entity.slots) < LEARN_SOURCES:
             return
         closing = {width for width in self.rules.windows if received_ms // width != as_of_ms // width}
-        found, _, _ = emit.claims(entity, self.names, self.rules)
+        found, aside, _ = emit.claims(entity, self.names, self.rules)
+        if self.rules.newcomers is not None:
+            quarantine.settle(entity, found, aside, self.rules.newcomers)
         for name, observations in found.items():
             spec = self.rules.specs[name]
             if spec.window_ms in closing and len(observations) >= LEARN_SOURCES:
