@@ -18,6 +18,8 @@ class Category(Struct, frozen=True, forbid_unknown_fields=True):
     """How often its providers are polled, unless a definition says otherwise."""
     cache_s: int
     """How long an answer may be served from the collector's cache."""
+    expire_h: int
+    """After so many hours of silence, by the log's own clock, an entity is forgotten."""
     entities: list[str]
     """Kinds of entity (the word before the first colon) that it is asked about."""
     sentence: str
@@ -28,9 +30,9 @@ def parse(text: str) -> dict[str, Category]:
     faults: list[str] = []
     found = tables.rows("", tables.parse(FILE, text), Category, faults)
     faults += [
-        f".{name}: cadence_s and cache_s must be above 0"
+        f".{name}: cadence_s, cache_s and expire_h must be above 0"
         for name, row in found.items()
-        if row.cadence_s <= 0 or row.cache_s <= 0
+        if row.cadence_s <= 0 or row.cache_s <= 0 or row.expire_h <= 0
     ]
     if faults:
         raise tables.TableError(FILE, faults)

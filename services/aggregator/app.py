@@ -42,9 +42,16 @@ log = logging.getLogger(__name__)
 
 def rules_of(names: Iterable[str], settings: AggregatorSettings) -> dict[str, Rules]:
     """The compiled rules of these categories."""
-    limits = Limits(emit_ms=settings.emit_ms, origins=settings.origins, expire_ms=settings.expire_h * HOUR_MS)
-    specs = catalogue.load()
-    return {name: Rules(name, specs, limits, quotes()) for name in names}
+    specs, known = catalogue.load(), categories.load()
+    limits = {
+        name: Limits(
+            emit_ms=settings.emit_ms,
+            origins=settings.origins,
+            expire_ms=(settings.expire_h or known[name].expire_h) * HOUR_MS,
+        )
+        for name in names
+    }
+    return {name: Rules(name, specs, limits[name], quotes()) for name in limits}
 
 
 def quotes() -> tuple[str, ...]:

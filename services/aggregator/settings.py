@@ -45,7 +45,10 @@ class AggregatorSettings(CommonSettings, frozen=True, kw_only=True):
     heartbeat_s: Annotated[float, Meta(gt=0, description="Seconds between heartbeats, a fraction of the session.")] = (
         2.0
     )
-    expire_h: Annotated[int, Meta(ge=1, description="Hours of silence after which an entity is forgotten.")] = 168
+    expire_h: Annotated[
+        Annotated[int, Meta(ge=1)] | None,
+        Meta(description="Hours of silence after which an entity is forgotten; without it, as categories.yaml says."),
+    ] = None
     max_poll_records: Annotated[int, Meta(ge=1, description="Largest batch that one fetch hands to an agent.")] = 2000
 
 

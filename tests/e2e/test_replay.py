@@ -47,10 +47,6 @@ IDS = {
 """Ticker -> asset id, written down from the projects' pages; what is not here (dated futures, dead coins) is left out."""
 
 
-YEARS = str(24 * 365 * 20)
-"""The cases lie years apart; an entity of the first is still to be looked at after the last."""
-
-
 def pair(base: str, quote: str) -> str | None:
     """The entity of a market, None when the table above does not name both sides."""
     return f"pair:{IDS[base]}/{IDS[quote]}" if base in IDS and quote in IDS else None
@@ -107,7 +103,7 @@ async def _replay(common: CommonSettings, folder: Path, scratch: Path, providers
     command = [sys.executable, "-m", "services.cli", "replay", str(folder), "--json"]
     for provider in providers:
         command += ["--provider", provider]
-    async with workers(common, scratch, 1, ",".join(CATEGORIES), PARALLAX_EXPIRE_H=YEARS):
+    async with workers(common, scratch, 1, ",".join(CATEGORIES)):
         done = await asyncio.to_thread(
             subprocess.run, command, env=environ, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False
         )

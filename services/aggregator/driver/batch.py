@@ -17,12 +17,10 @@ from faust.transport.consumer import ensure_TP
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
 
-from services.aggregator.driver.ports import Owner
+from services.aggregator.driver.ports import FULL_RECORDS, Owner
 
 BUSY_PER_S = 500.0
 """From this many records a second on, fetches are spaced, because small batches cost forty times as much per record."""
-FULL_RECORDS = 500
-"""A fetch that brought this many is followed by the next at once: the reader is behind."""
 
 log = logging.getLogger(__name__)
 

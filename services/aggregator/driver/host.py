@@ -14,6 +14,7 @@ from faust.types import TP
 from schemas import topics
 from services.aggregator.driver.measure import count
 from services.aggregator.driver.membership import Membership
+from services.aggregator.driver.ports import FULL_RECORDS
 from services.aggregator.driver.recovery import recover
 from services.aggregator.driver.writer import Writer
 from services.aggregator.engine import Partition, Rules, rates
@@ -27,7 +28,6 @@ TAKE = 1500
 """Fused records per write: about what fits a batch; while the log is ahead, some tens of milliseconds of work."""
 CANDLES_TAKE = 2000
 CUT_TAKE = 2000
-BEHIND_RECORDS = 500
 BEHIND_MS = 3000
 """A large batch whose newest record is this old means that the log is ahead: what is sent now would be old in the next moment.
 A large batch of fresh records is only a burst, and nobody waits for it."""
@@ -35,14 +35,13 @@ SWEEP_TAKE = 1000
 ASIDES_AT_ONCE = 500
 TURN_S = 0.02
 """Grain of the timer that looks for keys whose interval is over."""
-ANNOUNCE_PARTITIONS = 4
 
 log = logging.getLogger(__name__)
 
 
 def is_behind(records: Sequence[Any], wall_ms: float) -> bool:
     """Whether a batch says that much more of the log is still to come; it paces what is sent, never what is said."""
-    return len(records) >= BEHIND_RECORDS and wall_ms - records[-1].timestamp >= BEHIND_MS
+    return len(records) >= FULL_RECORDS and wall_ms - records[-1].timestamp >= BEHIND_MS
 
 
 class Held:
@@ -298,7 +297,7 @@ class Host:
             if state and cut is not None:
                 writes.append(writer.send(self._state[category], number, state, cut.mark.version))
             if told:
-                writes.append(writer.tell(self._rates(told)))
+                writes.append(writer.tell(await self._rates(told)))
             if len(writes) == 1:
                 await writes[0]
             elif writes:
@@ -355,12 +354,15 @@ class Host:
                 held.asides_sent += len(asides)
             held.kick.set()
 
-    def _rates(self, told: Sequence[Any]) -> list[tuple[str, int, bytes, bytes]]:
+    async def _rates(self, told: Sequence[Any]) -> list[tuple[str, int, bytes, bytes]]:
+        """The control records of these rates, one for each partition that the topics really have."""
+        assert self.writer is not None
+        numbers = {topic: await self.writer.partitions(topic) for _, topic in self._rate_topics}
         return [
             (topic, number, CONTROL_KEY, rates.control(a.asset, a.usd, a.as_of_ms, a.version, a.origin, category))
             for a in told
             for category, topic in self._rate_topics
-            for number in range(ANNOUNCE_PARTITIONS)
+            for number in numbers[topic]
         ]
 
     async def turn(self) -> None:

@@ -7,6 +7,9 @@ from typing import Protocol
 
 from faust.types import TP
 
+FULL_RECORDS = 500
+"""A fetch that brought this many says that the log may be ahead: the next follows at once."""
+
 
 class Owner(Protocol):
     """Knows which partitions are ours, how far each is, and how far it may be committed."""

@@ -39,6 +39,10 @@ class Writer:
         self.allowed = allowed
         self.metrics = metrics
 
+    async def partitions(self, topic: str) -> list[int]:
+        """Numbers of the partitions that a topic has; asked of the broker once, then from the client's metadata."""
+        return sorted(await self.producer.partitions_for(topic))
+
     async def send(
         self, topic: str, partition: int, records: Sequence[Output], tombstone_version: int | None = None
     ) -> None:

@@ -88,7 +88,9 @@ def freeze(entity: Entity, learned: bytes | None) -> bytes:
             rate, values,
         ))  # fmt: skip
     seen = {number: list(ties) for number, ties in entity.seen.items()} if entity.seen else None
-    return head(entity.version, as_of_ms) + _encode_body(_Body(rows, entity.bars, entity.rolls, seen, learned, entity.agreed))
+    return head(entity.version, as_of_ms) + _encode_body(
+        _Body(rows, entity.bars, entity.rolls, seen, learned, entity.agreed)
+    )
 
 
 def thaw(key: bytes, value: bytes) -> tuple[Entity, bytes | None]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from services.aggregator.driver.host import BEHIND_MS, BEHIND_RECORDS, is_behind
+from services.aggregator.driver.host import BEHIND_MS, is_behind
+from services.aggregator.driver.ports import FULL_RECORDS
 from services.aggregator.driver.stock import OneRecord
 
 NOW_MS = 1_795_305_600_000.0
@@ -13,12 +14,12 @@ def batch(count: int, age_ms: int) -> list[OneRecord]:
 
 
 def test_a_large_batch_of_old_records_is_behind() -> None:
-    assert is_behind(batch(BEHIND_RECORDS, BEHIND_MS), NOW_MS) is True
+    assert is_behind(batch(FULL_RECORDS, BEHIND_MS), NOW_MS) is True
 
 
 def test_a_burst_of_fresh_records_is_not() -> None:
-    assert is_behind(batch(BEHIND_RECORDS * 4, BEHIND_MS - 1), NOW_MS) is False
+    assert is_behind(batch(FULL_RECORDS * 4, BEHIND_MS - 1), NOW_MS) is False
 
 
 def test_a_few_old_records_are_not() -> None:
-    assert is_behind(batch(BEHIND_RECORDS - 1, BEHIND_MS * 9), NOW_MS) is False
+    assert is_behind(batch(FULL_RECORDS - 1, BEHIND_MS * 9), NOW_MS) is False
