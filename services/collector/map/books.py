@@ -32,7 +32,7 @@ class BookReader:
         self._quote = quote
         self._select = selector(Emit(entity=rule.entity, rows=rule.rows, fields={}), where)
         self._is_snapshot = predicate(rule.kind_when, f"{where}.kind_when")
-        self._event = Moment(rule.event, f"{where}.event") if rule.event is not None else None
+        self._event = Moment(rule.event, f"{where}.event").read if rule.event is not None else None
         self._sides = _sides(rule, where)
         sequence = rule.sequence
         self._first = _optional(sequence.first if sequence else None, f"{where}.sequence.first")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import msgspec
@@ -11,6 +11,7 @@ import msgspec
 from schemas import metrics as catalogue
 from schemas.events import Origin, Raw, Value
 from services.collector.map.books import BookReader
+from services.collector.map.conditions import Predicate, predicate
 from services.collector.map.entities import Sources, SubjectReader, Unknown, subject_reader
 from services.collector.map.fields import Reader, plain, reader
 from services.collector.map.hooks import HOOKS
@@ -19,7 +20,7 @@ from services.collector.map.inline import Inline, PlainNumber, inline
 from services.collector.map.mapped import Mapped, RowFault
 from services.collector.map.moments import Moment
 from services.collector.map.paths import At, top
-from services.collector.map.rows import Select, selector
+from services.collector.map.rows import Select, is_single, selector
 from services.collector.map.values import AHEAD_MS, EARLIEST_MS, Bad
 from services.collector.registry.mapping import Emit, FieldRule
 from services.collector.registry.model import Endpoint, Provider
@@ -41,20 +42,19 @@ class _Field(NamedTuple):
     path: str
 
 
+Tell = Callable[[Any, At, int, int, Origin, Mapped, dict[str, int]], None]
+"""(row, where it stands, its number, received_ms, origin, result, metric -> rows that lack it) adds what the row says."""
+
+
 class _Emitter(NamedTuple):
     """One emit, compiled."""
 
-    category: str
-    select: Select
-    subject: SubjectReader
-    event: Moment | None
-    fields: tuple[_Field, ...]
-    settle: Inline
-    """Plain numbers, all at once; gives the indices of the fields that it left."""
-    rest: tuple[_Field, ...]
-    """Fields that are not plain numbers."""
-    counted: Mapping[str, int]
-    """Metrics counted in units of the base asset (1) or in money for one unit of it (-1)."""
+    number: int
+    select: Select | None
+    """None: the payload itself is the one row."""
+    holds: Predicate | None
+    """Of the one row: whether it counts."""
+    tell: Tell
 
 
 class Stamp(NamedTuple):
@@ -70,11 +70,8 @@ class Stamp(NamedTuple):
 class Mapper:
     """Maps payloads of one endpoint (or one kind of message)."""
 
-    def __init__(
-        self, emitters: tuple[_Emitter, ...], stamp: Stamp, hook: str | None = None, book: BookReader | None = None
-    ) -> None:
+    def __init__(self, emitters: tuple[_Emitter, ...], hook: str | None = None, book: BookReader | None = None) -> None:
         self._emitters = emitters
-        self._stamp = stamp
         self._book = book
         self._hook = HOOKS[hook] if hook is not None else None
 
@@ -87,8 +84,8 @@ class Mapper:
     def map_at(self, here: At, received_ms: int, origin: Origin) -> Mapped:
         """The same for a payload whose place is made already."""
         mapped = Mapped([], [], [], {}, [], top=here)
-        for number, emitter in enumerate(self._emitters):
-            _emit(number, emitter, here, received_ms, origin, self._stamp, mapped)
+        for emitter in self._emitters:
+            _emit(emitter, here, received_ms, origin, mapped)
         if self._book is not None:
             self._book.read(here, received_ms, mapped)
         return mapped
@@ -104,10 +101,12 @@ def compile_endpoint(provider: Provider, endpoint: str, identity: Identity, regi
             got=definition.hook,
         )
     sources = Sources(provider, identity)
-    emitters = compile_emits(definition.emits, provider, sources, f"endpoints.{endpoint}")
+    emitters = compile_emits(
+        definition.emits, provider, sources, stamp(provider, endpoint, registry), f"endpoints.{endpoint}"
+    )
     where = f"endpoints.{endpoint}.book"
     book = BookReader(definition.book, sources, where) if definition.book is not None else None
-    return Mapper(emitters, stamp(provider, endpoint, registry), definition.hook, book)
+    return Mapper(emitters, definition.hook, book)
 
 
 def stamp(provider: Provider, endpoint: str, registry: str | None) -> Stamp:
@@ -115,12 +114,17 @@ def stamp(provider: Provider, endpoint: str, registry: str | None) -> Stamp:
     return Stamp(provider.id, endpoint, provider.group, provider.weight, registry)
 
 
-def compile_emits(emits: list[Emit], provider: Provider, sources: Sources, where: str) -> tuple[_Emitter, ...]:
+def compile_emits(
+    emits: list[Emit], provider: Provider, sources: Sources, stamp: Stamp, where: str
+) -> tuple[_Emitter, ...]:
     """All emits of an endpoint or message."""
-    return tuple(_compile(emit, provider, sources, f"{where}.emits[{index}]") for index, emit in enumerate(emits))
+    return tuple(
+        _compile(number, emit, provider, sources, stamp, f"{where}.emits[{number}]")
+        for number, emit in enumerate(emits)
+    )
 
 
-def _compile(emit: Emit, provider: Provider, sources: Sources, where: str) -> _Emitter:
+def _compile(number: int, emit: Emit, provider: Provider, sources: Sources, stamp: Stamp, where: str) -> _Emitter:
     specs = catalogue.load()
     category = emit.category or provider.home
     fields: list[_Field] = []
@@ -134,50 +138,85 @@ def _compile(emit: Emit, provider: Provider, sources: Sources, where: str) -> _E
         shape = rule if isinstance(rule, FieldRule) else FieldRule(path=rule)
         path = shape.path if isinstance(shape.path, str) else (shape.path or [shape.each or ""])[0]
         fields.append(_Field(metric, reader(shape, spec, provider.nulls, place), shape.required, path))
-        number = plain(index, metric, shape, spec, provider.nulls, place)
-        if number is not None:
-            numbers.append(number)
-    settled = {number.place for number in numbers}
-    return _Emitter(
-        category=category,
-        select=selector(emit, where),
-        subject=subject_reader(emit.entity, emit.quote, sources, where),
-        event=Moment(emit.event, f"{where}.event") if emit.event is not None else None,
-        fields=tuple(fields),
-        settle=inline(numbers),
-        rest=tuple(field for index, field in enumerate(fields) if index not in settled),
-        counted={
+        simple = plain(index, metric, shape, spec, provider.nulls, place)
+        if simple is not None:
+            numbers.append(simple)
+    settled = {simple.place for simple in numbers}
+    tell = _teller(
+        number,
+        category,
+        stamp,
+        subject_reader(emit.entity, emit.quote, sources, where),
+        Moment(emit.event, f"{where}.event") if emit.event is not None else None,
+        tuple(fields),
+        inline(numbers),
+        tuple(field for index, field in enumerate(fields) if index not in settled),
+        {
             metric: 1 if specs[metric].unit == "base" else -1
             for metric in emit.fields
             if specs[metric].unit in ("base", "quote_per_base")
         },
     )
+    if is_single(emit):
+        return _Emitter(number, None, predicate([*emit.when, *emit.where], where), tell)
+    return _Emitter(number, selector(emit, where), None, tell)
 
 
-def _emit(
-    number: int, emitter: _Emitter, here: At, received_ms: int, origin: Origin, stamp: Stamp, mapped: Mapped
-) -> None:
-    """Add the events of one emit. This loop is the collector's hot path: names are bound once, calls are few."""
-    selected = emitter.select(here)
-    if selected.drift is not None:
-        mapped.drift.append(selected.drift)
-    rows = selected.rows
-    if not rows:
-        return
-    mapped.rows += len(rows)
-    mapped.heads.append((number, rows[0]))
-    about, moment_of, fields = emitter.subject, emitter.event, emitter.fields
-    settle, rest = emitter.settle, emitter.rest
-    category = emitter.category
-    provider, endpoint, group, weight, registry = stamp
-    append, unknown = mapped.events.append, mapped.unknown
-    latest_ms, newest_ms = received_ms + AHEAD_MS, mapped.newest_event_ms or 0
+def _emit(emitter: _Emitter, here: At, received_ms: int, origin: Origin, mapped: Mapped) -> None:
+    """Add the events of one emit."""
+    number, select, holds, tell = emitter
     lacking: dict[str, int] = {}
-    for index, (row, at) in enumerate(rows):
+    if select is None:
+        row = here.payload.root
+        if holds is not None and not holds(row, here):
+            return
+        count = 1
+        mapped.heads.append((number, (row, here)))
+        tell(row, here, 0, received_ms, origin, mapped, lacking)
+    else:
+        selected = select(here)
+        if selected.drift is not None:
+            mapped.drift.append(selected.drift)
+        rows = selected.rows
+        if not rows:
+            return
+        count = len(rows)
+        mapped.heads.append((number, rows[0]))
+        for index, (row, at) in enumerate(rows):
+            tell(row, at, index, received_ms, origin, mapped, lacking)
+    mapped.rows += count
+    if lacking:
+        for metric, lack in lacking.items():
+            if lack > DRIFT_SHARE * count:
+                mapped.drift.append(f"{metric}: missing or unreadable in {lack} of {count} rows")
+
+
+def _teller(
+    number: int,
+    category: str,
+    stamp: Stamp,
+    about: SubjectReader,
+    event: Moment | None,
+    fields: tuple[_Field, ...],
+    settle: Inline,
+    rest: tuple[_Field, ...],
+    counted: Mapping[str, int],
+) -> Tell:
+    """What is done with each row: the collector's hot path, so names are bound once and calls are few.
+
+    `settle` reads the plain numbers all at once and gives the indices of the fields that it left, `rest` are the others;
+    `counted` are metrics in units of the base asset (1) or in money for one unit of it (-1).
+    """
+    provider, endpoint, group, weight, registry = stamp
+    moment_of = event.read if event is not None else None
+
+    def tell(
+        row: Any, at: At, index: int, received_ms: int, origin: Origin, mapped: Mapped, lacking: dict[str, int]
+    ) -> None:
         subject = about(row, at)
         if isinstance(subject, Unknown):
-            unknown[subject.spelling] = unknown.get(subject.spelling, 0) + 1
-            continue
+            mapped.unknown[subject.spelling] = mapped.unknown.get(subject.spelling, 0) + 1
+            return
         entity, quote, units = subject
         values: dict[str, Value] = {}
         left = settle(row, values)
@@ -185,35 +224,33 @@ def _emit(
             value = read(row, at)
             if value is None or isinstance(value, Bad):
                 if not _lack(number, index, entity, metric, path, value, required, lacking, mapped):
-                    break
+                    return
             else:
                 values[metric] = value
-        else:
-            if not values:
-                continue
-            if units != 1.0:
-                _rescale(values, emitter.counted, units)
-            event_ms: int | None = None
-            if moment_of is not None:
-                moment = moment_of(row, at)
-                if type(moment) is int and EARLIEST_MS <= moment <= latest_ms:
-                    event_ms = moment
-                    if moment > newest_ms:
-                        newest_ms = moment
-                elif moment is not None:
-                    mapped.faults.append(_wrong_time(number, index, entity, moment_of.path, moment, received_ms))
-            said = _encode((provider, endpoint, category, entity, event_ms, quote, values))
-            append(
-                Raw(
-                    id=_hash(said, digest_size=ID_BYTES).hexdigest(), category=category, provider=provider, endpoint=endpoint,
-                    entity=entity, metrics=values, received_ms=received_ms, origin=origin, event_ms=event_ms, quote=quote,
-                    group=group, weight=weight, registry=registry,
-                )
-            )  # fmt: skip
-    mapped.newest_event_ms = newest_ms or None
-    for metric, count in lacking.items():
-        if count > DRIFT_SHARE * len(rows):
-            mapped.drift.append(f"{metric}: missing or unreadable in {count} of {len(rows)} rows")
+        if not values:
+            return
+        if units != 1.0:
+            _rescale(values, counted, units)
+        event_ms: int | None = None
+        if moment_of is not None:
+            moment = moment_of(row, at)
+            if type(moment) is int and EARLIEST_MS <= moment <= received_ms + AHEAD_MS:
+                event_ms = moment
+                if mapped.newest_event_ms is None or moment > mapped.newest_event_ms:
+                    mapped.newest_event_ms = moment
+            elif moment is not None:
+                assert event is not None
+                mapped.faults.append(_wrong_time(number, index, entity, event.path, moment, received_ms))
+        said = _encode((provider, endpoint, category, entity, event_ms, quote, values))
+        mapped.events.append(
+            Raw(
+                id=_hash(said, digest_size=ID_BYTES).hexdigest(), category=category, provider=provider, endpoint=endpoint,
+                entity=entity, metrics=values, received_ms=received_ms, origin=origin, event_ms=event_ms, quote=quote,
+                group=group, weight=weight, registry=registry,
+            )
+        )  # fmt: skip
+
+    return tell
 
 
 def _lack(

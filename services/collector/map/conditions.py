@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from services.collector.map.paths import At, getter, parse
+from services.collector.map.paths import At, getter, key_of, parse
 from services.collector.map.values import Bad, number
 from services.collector.registry.mapping import Condition, Scalar
 from services.common.errors import DefinitionError
@@ -41,9 +41,17 @@ def predicate(conditions: Sequence[Condition], where: str = "where") -> Predicat
 
 def _tests(condition: Condition, where: str) -> list[Predicate]:
     tests: list[Predicate] = []
+    if isinstance(condition.eq, str) and condition == Condition(path=condition.path, eq=condition.eq):
+        key = key_of(parse(condition.path, where))
+        if key is not None:
+            return [_says(key, condition.eq)]
     if condition.any is not None and (endings := _endings(condition.any)) is not None:
         path, words = endings
-        tests.append(_bound(getter(parse(path, where)), lambda value: type(value) is str and value.endswith(words)))
+        key = key_of(parse(path, where))
+        if key is not None:
+            tests.append(_ends(key, words))
+        else:
+            tests.append(_bound(getter(parse(path, where)), lambda value: type(value) is str and value.endswith(words)))
     elif condition.any is not None:
         choices = [one for one in (predicate([choice], where) for choice in condition.any) if one is not None]
         tests.append(_some(choices))
@@ -73,6 +81,19 @@ def _some(choices: Sequence[Predicate]) -> Predicate:
 
 def _bound(get: Callable[[Any, At], Any], check: Callable[[Any], bool]) -> Predicate:
     return lambda row, at: check(get(row, at))
+
+
+def _says(key: str, word: str) -> Predicate:
+    """The commonest test of a message, in one call."""
+    return lambda row, at: type(row) is dict and row.get(key) == word
+
+
+def _ends(key: str, words: tuple[str, ...]) -> Predicate:
+    def ends(row: Any, at: At) -> bool:
+        value = row.get(key) if type(row) is dict else None
+        return type(value) is str and value.endswith(words)
+
+    return ends
 
 
 def same(wanted: Scalar) -> Callable[[Any], bool]:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from schemas.stories import story_of
 from schemas.venues import Coin
 from services.collector.map.identity import Identity, canonical_address, canonical_hash
-from services.collector.map.paths import At, getter, parse
+from services.collector.map.paths import At, getter, key_of, parse
 from services.collector.map.symbols import LARGEST_CACHE, Sides, Symbols
 from services.collector.map.values import Bad, number, text, time_reader
 from services.collector.registry.mapping import EntityRule, QuoteRule
@@ -39,13 +39,24 @@ MARKETS = ("pair", "perp", "future", "option")
 
 def _word(path: str, where: str) -> Word:
     get = getter(parse(path, where))
+    key = key_of(parse(path, where))
+
+    def spelled(row: Any, at: At) -> str | None:
+        value = row.get(key) if type(row) is dict else None
+        if type(value) is str:
+            return value or None
+        written = text(value)
+        return written if isinstance(written, str) else None
+
+    if key is not None:
+        return spelled
 
     def word(row: Any, at: At) -> str | None:
         value = get(row, at)
         if type(value) is str:
             return value or None
-        spelled = text(value)
-        return spelled if isinstance(spelled, str) else None
+        written = text(value)
+        return written if isinstance(written, str) else None
 
     return word
 

@@ -10,7 +10,7 @@ from schemas.metrics import Spec
 from services.collector.map import units
 from services.collector.map.conditions import same
 from services.collector.map.inline import PlainNumber
-from services.collector.map.paths import At, getter, parse
+from services.collector.map.paths import At, getter, key_of, parse
 from services.collector.map.rows import Row, each
 from services.collector.map.values import (
     MAX,
@@ -148,9 +148,8 @@ def plain(
         or rule.strip
     ):
         return None
-    path = parse(rule.path, f"{where}.path")
-    key = path.steps[0] if path.origin == "row" and len(path.steps) == 1 else None
-    if not isinstance(key, str):
+    key = key_of(parse(rule.path, f"{where}.path"))
+    if key is None:
         return None
     factor = units.factor(rule.unit, spec.unit, f"{where}.unit")
     divisor = 1.0 if factor == 1.0 else _divisor(factor)

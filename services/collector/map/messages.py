@@ -89,8 +89,7 @@ class StreamMapper:
                 for key, path in (bind.params if bind is not None else {}).items()
             },
             mapper=Mapper(
-                compile_emits(message.emits, provider, sources, where),
-                stamp(provider, stream, registry),
+                compile_emits(message.emits, provider, sources, stamp(provider, stream, registry), where),
                 book=BookReader(message.book, sources, f"{where}.book") if message.book is not None else None,
             ),
         )
@@ -140,7 +139,7 @@ class StreamMapper:
                 return Heard(route.kind, route.name, detail=_say(self._detail, payload, top))
             if route.params:
                 top = place(payload, {**given, **_words(route.params, payload, top)}, received_ms)
-            return Heard("data", route.name, route.mapper.map_at(top, received_ms, origin))
+            return Heard("data", route.name, route.mapper.map_at(top, received_ms, origin), None, None)
         return None
 
 

@@ -2,32 +2,50 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from services.collector.map.paths import At, getter, parse
+from services.collector.map.paths import At, Getter, getter, parse
 from services.collector.map.values import Bad, TimeReader, time_reader
 from services.collector.registry.mapping import TimeRule
 from services.common.errors import DefinitionError
 
+MomentReader = Callable[[Any, At], "int | Bad | None"]
+
 
 class Moment:
-    """Reader of a row's own time: first path with a value, in its unit."""
+    """A row's own time: first path with a value, in its unit. `read` is its reader."""
 
     def __init__(self, rule: TimeRule, where: str) -> None:
         paths = [rule.path] if isinstance(rule.path, str) else rule.path
-        self._getters = [getter(parse(path, f"{where}.path")) for path in paths]
-        self._then = getter(parse(rule.then, f"{where}.then")) if rule.then is not None else None
+        getters = [getter(parse(path, f"{where}.path")) for path in paths]
         if rule.unit == "format" and rule.format is None:
             raise DefinitionError(where=f"{where}.format", expected="a strptime form", got="none")
-        self._parse: TimeReader = time_reader(rule.unit, rule.format, rule.zone_h, rule.add_s)
+        parse_time = time_reader(rule.unit, rule.format, rule.zone_h, rule.add_s)
+        then = getter(parse(rule.then, f"{where}.then")) if rule.then is not None else None
         self.path = paths[0]
+        self.read = (
+            _one(getters[0], parse_time) if len(getters) == 1 and not then else _first(getters, then, parse_time)
+        )
 
-    def __call__(self, row: Any, at: At) -> int | Bad | None:
-        for get in self._getters:
+
+def _one(get: Getter, parse_time: TimeReader) -> MomentReader:
+    def one(row: Any, at: At) -> int | Bad | None:
+        value = get(row, at)
+        return None if value is None or value == "" else parse_time(value)
+
+    return one
+
+
+def _first(getters: Sequence[Getter], then: Getter | None, parse_time: TimeReader) -> MomentReader:
+    def first(row: Any, at: At) -> int | Bad | None:
+        for get in getters:
             value = get(row, at)
             if value is not None and value != "":
-                return self._parse(value if self._then is None else _joined(value, self._then(row, at)))
+                return parse_time(value if then is None else _joined(value, then(row, at)))
         return None
+
+    return first
 
 
 def _joined(day: Any, hour: Any) -> Any:

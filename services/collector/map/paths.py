@@ -136,6 +136,12 @@ def _star(text: str) -> Star:
     return Star("list", max(int(text[1:] or 1), 1))
 
 
+def key_of(path: Path) -> str | None:
+    """The key, for a path that is no more than one key of the row."""
+    key = path.steps[0] if path.origin == "row" and len(path.steps) == 1 else None
+    return key if isinstance(key, str) else None
+
+
 def getter(path: Path) -> Getter:
     """Getter of a path without wildcards; None when any step is missing."""
     if path.origin == "param":

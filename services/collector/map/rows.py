@@ -55,6 +55,11 @@ def selector(emit: Emit, where: str) -> Select:
     return select
 
 
+def is_single(emit: Emit) -> bool:
+    """Whether the payload itself is the one row, as in most socket messages."""
+    return emit.rows is None and emit.order is None and emit.limit is None and emit.unique is None
+
+
 Choose = Callable[[Any, At], tuple[list[Row], str | None]]
 
 

@@ -200,10 +200,11 @@ def time_reader(unit: str, form: str | None = None, zone_h: float = 0.0, add_s: 
 def _clock(unit: str, add_ms: int) -> TimeReader:
     scale = _SCALE[unit]
     divisor = {"us": 1000, "ns": 1_000_000}.get(unit)
+    factor = int(scale)
 
     def clock(value: Any) -> int | Bad | None:
         if type(value) is int and divisor is None:
-            return value * int(scale) + add_ms or None
+            return value * factor + add_ms or None
         if type(value) is str and value[:2] in ("0x", "0X"):
             value = hexadecimal(value)
         whole = integer(value) if divisor is not None else number(value)
