@@ -31,6 +31,8 @@ CUT_TAKE = 2000
 BEHIND_MS = 3000
 """A large batch whose newest record is this old means that the log is ahead: what is sent now would be old in the next moment.
 A large batch of fresh records is only a burst, and nobody waits for it."""
+BEHIND_PAUSE = 4
+"""While the log is ahead, checkpoints of the same keys are so many times rarer: each of them sends every key that changed."""
 SWEEP_TAKE = 1000
 ASIDES_AT_ONCE = 500
 TURN_S = 0.02
@@ -317,7 +319,8 @@ class Host:
         assert partition is not None
         if len(partition.changed) >= self.settings.checkpoint_keys:
             return True
-        return partition.position >= 0 and now_s - held.cut_at_s >= self.settings.checkpoint_s and (
+        pause_s = self.settings.checkpoint_s * (BEHIND_PAUSE if partition.behind else 1)
+        return partition.position >= 0 and now_s - held.cut_at_s >= pause_s and (
             bool(partition.changed) or held.committable != partition.position + 1
         )  # fmt: skip
 
@@ -374,10 +377,7 @@ class Host:
                 partition = held.partition
                 if not held.live or partition is None:
                     continue
-                due_ms = partition.due.next_ms
-                if (due_ms is not None and due_ms <= now_ms) or partition.candles.sweeping or partition.candles.queue or (
-                    partition.cut is None and self._cut_due(held, now_s)
-                ):  # fmt: skip
+                if partition.overdue(now_ms) or (partition.cut is None and self._cut_due(held, now_s)):
                     held.kick.set()
             await asyncio.sleep(TURN_S)
 

@@ -37,6 +37,8 @@ class Candles:
         self.index: dict[int, list[bytes]] = {}
         """Open minute -> entities that have a bar in it."""
         self._sweep: Iterator[bytes] | None = None
+        self._held: dict[bytes, None] = {}
+        """Entities whose longer bars were not shown because the log was far ahead."""
 
     @property
     def settled_ms(self) -> int:
@@ -126,6 +128,19 @@ class Candles:
                 entity.candle_at_ms = now_ms
                 self._queue(entity.key, BASE, bar.start_ms)
 
+    def catch_up(self) -> None:
+        """The log is no longer far ahead: queue all open bars that were held back."""
+        for start_ms, keys in sorted(self.index.items()):
+            for key in keys:
+                self._queue(key, BASE, start_ms)
+        last_ms = self.closed_ms - MINUTE_MS
+        for key in self._held:
+            for name, width in INTERVALS.items():
+                begin = last_ms - last_ms % width
+                if begin + width > self.closed_ms:
+                    self._queue(key, name, begin)
+        self._held.clear()
+
     def advance(self, log_ms: int) -> None:
         """Close the minutes and the longer bars that the log's clock has passed."""
         closed_ms = log_ms - self.partition.limits.grace_ms
@@ -203,6 +218,9 @@ class Candles:
             return []
         out = [self._minute(entity, bar)]
         if closed and _said(bar) >= BUSY:
+            if self.partition.behind:
+                self._held[key] = None
+                return out
             for name, width in INTERVALS.items():
                 begin = start_ms - start_ms % width
                 if begin + width > self.closed_ms:

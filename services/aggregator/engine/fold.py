@@ -31,6 +31,7 @@ def fold(partition: Partition, records: Sequence[Record], now_ms: int, behind: b
 
     One function, and plain tuples in it, because it runs for every record: what it calls is what happens rarely.
     """
+    partition.pace(now_ms, behind)
     position = partition.position
     base = partition.epoch * EPOCH_SPAN
     limits = partition.limits

@@ -74,12 +74,13 @@ class Shape(NamedTuple):
 
 
 class Limits(Struct, frozen=True, kw_only=True):
-    """The times and bounds of the engine, all in log time except `emit_ms` and `candle_ms`, which pace what is sent."""
+    """The times and bounds of the engine, all in log time except `emit_ms`, `behind_ms` and `candle_ms`, which pace what is sent."""
 
     emit_ms: int = 100
     """A key that was quiet is sent at once, then at most this often."""
-    behind_ms: int = 2000
-    """While the log is far ahead, nobody waits for the leading edge: a key is sent this long after it changed."""
+    behind_ms: int = 3000
+    """While the log is far ahead, nobody waits for the leading edge: a key is sent this long after it changed, and open bars
+    are not sent at all until it was not far ahead for this long."""
     candle_ms: int = 1000
     """An open bar is sent at most this often."""
     skew_ms: int = 10 * SECOND_MS

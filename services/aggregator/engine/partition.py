@@ -84,6 +84,7 @@ class Partition:
         self.counts = Counts()
         self.taken = 0
         self.gone: list[bytes] = []
+        self.behind_until_ms: int | None = None
         self._saved_names = 0
         self._saved_fuser = b""
         self.candles = Candles(self)
@@ -190,6 +191,26 @@ class Partition:
         self.candles.advance(log_ms)
         self.turn_ms = min(self.next_epoch_ms, self.candles.closed_ms + MINUTE_MS + self.limits.grace_ms)
 
+    def pace(self, now_ms: int, behind: bool) -> None:
+        """Hear whether much more of the log waits; it decides when things are sent."""
+        if behind:
+            self.behind_until_ms = now_ms + self.limits.behind_ms
+
+    @property
+    def behind(self) -> bool:
+        """Whether much more of the log waited lately, so that what would be sent now is soon old."""
+        return self.behind_until_ms is not None
+
+    def overdue(self, now_ms: int) -> bool:
+        """Whether there is something to send, or to look for, that no record announces."""
+        due_ms, until_ms = self.due.next_ms, self.behind_until_ms
+        return (
+            (due_ms is not None and due_ms <= now_ms)
+            or (until_ms is not None and until_ms <= now_ms)
+            or self.candles.sweeping
+            or bool(self.candles.queue)
+        )
+
     # --- sending --------------------------------------------------------------------------------------------------
 
     def _render(self, entities: Sequence[Entity]) -> None:
@@ -211,6 +232,10 @@ class Partition:
 
     def take(self, now_ms: int, limit: int) -> list[Output]:
         """Up to `limit` fused records that are due now; the caller sends them in this order and says so with `sent`."""
+        if self.behind_until_ms is not None and now_ms >= self.behind_until_ms:
+            self.behind_until_ms = None
+            self.candles.catch_up()
+            self.due.hurry()
         due = self.due
         due.turn(now_ms)
         ready = due.ready
@@ -223,7 +248,7 @@ class Partition:
                 entity.dirty = False
                 entity.sent_at_ms = now_ms
                 out.append((entity.key, data))
-                if entity.bars is not None:
+                if entity.bars is not None and self.behind_until_ms is None:
                     self.candles.show(entity, now_ms)
         self.taken += len(out)
         self.counts.fused += len(out)

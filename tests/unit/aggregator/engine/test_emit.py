@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from schemas.events import Fused, Quality
+from schemas.events import Candle, Fused, Quality
 from services.aggregator.engine import Partition
 from services.aggregator.engine.fold import fold
 from tests.unit.aggregator.engine.logs import log, raw, rules
@@ -26,11 +26,35 @@ def test_a_quiet_key_is_sent_at_once_then_at_most_every_100_ms_with_the_newest_v
     assert versions(partition, 9999) == []
 
 
-def test_while_the_log_is_ahead_a_key_waits_two_seconds_for_more() -> None:
+def test_while_the_log_is_ahead_a_key_waits_three_seconds_for_more() -> None:
     partition = Partition(rules(), 0)
     fold(partition, log(raw()), 1000, behind=True)
-    assert versions(partition, 2990) == []
-    assert versions(partition, 3010) == [0]
+    assert versions(partition, 3990) == []
+    assert versions(partition, 4010) == [0]
+
+
+def test_when_the_log_is_no_longer_ahead_everything_that_waits_is_sent_together() -> None:
+    partition = Partition(rules(), 0)
+    fold(partition, log(raw("asset:a")), 1000, behind=True)
+    fold(partition, log(raw("asset:b", at_ms=1), start=1), 2000, behind=True)
+    fold(partition, log(raw("asset:b", at_ms=2), start=2), 4900)
+    assert versions(partition, 4990) == [0]
+    assert partition.behind
+    assert versions(partition, 5000) == [2]
+    assert not partition.behind
+
+
+def test_open_bars_wait_until_the_log_is_no_longer_ahead() -> None:
+    partition = Partition(rules(), 0)
+    fold(partition, log(raw(price=5.0), raw(price=7.0, at_ms=1000)), 1000, behind=True)
+    partition.due.hurry()
+    assert versions(partition, 2000) == [1]
+    assert partition.candles.take(10) == []
+    assert versions(partition, 4000) == []
+    ((key, value),) = partition.candles.take(10)
+    assert key.startswith(b"asset:coin|1m|")
+    bar = msgspec.json.decode(value, type=Candle)
+    assert (bar.open, bar.high, bar.close, bar.closed) == (5.0, 7.0, 7.0, False)
 
 
 def test_no_more_than_the_limit_is_taken_and_the_rest_comes_next_in_order() -> None:
