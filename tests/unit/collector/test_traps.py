@@ -308,8 +308,8 @@ def test_a_rate_per_year_is_a_percentage_per_year() -> None:
     assert mapped.events[0].metrics == {"funding_rate_8h": 0.0001}, (
         "10.95 % a year are a hundredth of a percent in eight hours"
     )
-    cosmos = said("cosmos_lcd", "inflation", {"inflation": "0.0725"}, chain="cosmoshub")
-    assert [metrics["inflation_pct_year"] for metrics in cosmos.values()] == [7.25]
+    cosmos = said("cosmos_lcd", "inflation", {"inflation": "0.0875"}, chain="cosmoshub")
+    assert [metrics["inflation_pct_year"] for metrics in cosmos.values()] == [8.75]
 
 
 def test_status_0_with_an_empty_list_is_empty_and_with_words_an_error() -> None:
