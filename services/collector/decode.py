@@ -206,8 +206,9 @@ def _inflate(frame: bytes, packing: str, caps: Caps) -> bytes:
 
 def decode_message(frame: bytes | str, packing: str = "text", caps: Caps = CAPS) -> Any:
     """A socket message: JSON, or the bare text when it is none (`pong`)."""
-    text = unpack(frame, packing, caps)
-    if len(text) < caps.max_depth * 2 and text[:1] in ("{", "["):  # too short to be too deep
+    short = caps.max_depth * 2
+    text = frame if type(frame) is str and len(frame) < short else unpack(frame, packing, caps)
+    if len(text) < short and text[:1] in ("{", "["):  # too short to be too deep
         try:
             return _fast.decode(text)
         except (msgspec.DecodeError, RecursionError):

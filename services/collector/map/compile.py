@@ -46,15 +46,8 @@ Tell = Callable[[Any, At, int, int, Origin, Mapped, dict[str, int]], None]
 """(row, where it stands, its number, received_ms, origin, result, metric -> rows that lack it) adds what the row says."""
 
 
-class _Emitter(NamedTuple):
-    """One emit, compiled."""
-
-    number: int
-    select: Select | None
-    """None: the payload itself is the one row."""
-    holds: Predicate | None
-    """Of the one row: whether it counts."""
-    tell: Tell
+Emitter = Callable[[At, int, Origin, Mapped], None]
+"""(place of the payload, received_ms, origin, result) adds the events of one emit."""
 
 
 class Stamp(NamedTuple):
@@ -70,7 +63,7 @@ class Stamp(NamedTuple):
 class Mapper:
     """Maps payloads of one endpoint (or one kind of message)."""
 
-    def __init__(self, emitters: tuple[_Emitter, ...], hook: str | None = None, book: BookReader | None = None) -> None:
+    def __init__(self, emitters: tuple[Emitter, ...], hook: str | None = None, book: BookReader | None = None) -> None:
         self._emitters = emitters
         self._book = book
         self._hook = HOOKS[hook] if hook is not None else None
@@ -84,8 +77,8 @@ class Mapper:
     def map_at(self, here: At, received_ms: int, origin: Origin) -> Mapped:
         """The same for a payload whose place is made already."""
         mapped = Mapped([], [], [], {}, [], top=here)
-        for emitter in self._emitters:
-            _emit(emitter, here, received_ms, origin, mapped)
+        for emit in self._emitters:
+            emit(here, received_ms, origin, mapped)
         if self._book is not None:
             self._book.read(here, received_ms, mapped)
         return mapped
@@ -116,7 +109,7 @@ def stamp(provider: Provider, endpoint: str, registry: str | None) -> Stamp:
 
 def compile_emits(
     emits: list[Emit], provider: Provider, sources: Sources, stamp: Stamp, where: str
-) -> tuple[_Emitter, ...]:
+) -> tuple[Emitter, ...]:
     """All emits of an endpoint or message."""
     return tuple(
         _compile(number, emit, provider, sources, stamp, f"{where}.emits[{number}]")
@@ -124,7 +117,7 @@ def compile_emits(
     )
 
 
-def _compile(number: int, emit: Emit, provider: Provider, sources: Sources, stamp: Stamp, where: str) -> _Emitter:
+def _compile(number: int, emit: Emit, provider: Provider, sources: Sources, stamp: Stamp, where: str) -> Emitter:
     specs = catalogue.load()
     category = emit.category or provider.home
     fields: list[_Field] = []
@@ -158,37 +151,51 @@ def _compile(number: int, emit: Emit, provider: Provider, sources: Sources, stam
         },
     )
     if is_single(emit):
-        return _Emitter(number, None, predicate([*emit.when, *emit.where], where), tell)
-    return _Emitter(number, selector(emit, where), None, tell)
+        return _single(number, predicate([*emit.when, *emit.where], where), tell)
+    return _listed(number, selector(emit, where), tell)
 
 
-def _emit(emitter: _Emitter, here: At, received_ms: int, origin: Origin, mapped: Mapped) -> None:
-    """Add the events of one emit."""
-    number, select, holds, tell = emitter
-    lacking: dict[str, int] = {}
-    if select is None:
+def _single(number: int, holds: Predicate | None, tell: Tell) -> Emitter:
+    """An emit whose one row is the payload itself."""
+
+    def emit(here: At, received_ms: int, origin: Origin, mapped: Mapped) -> None:
         row = here.payload.root
-        if holds is not None and not holds(row, here):
-            return
-        count = 1
-        mapped.heads.append((number, (row, here)))
-        tell(row, here, 0, received_ms, origin, mapped, lacking)
-    else:
-        selected = select(here)
-        if selected.drift is not None:
-            mapped.drift.append(selected.drift)
-        rows = selected.rows
+        if holds is None or holds(row, here):
+            mapped.rows += 1
+            mapped.heads.append((number, (row, here)))
+            lacking: dict[str, int] = {}
+            tell(row, here, 0, received_ms, origin, mapped, lacking)
+            if lacking:
+                _drifted(lacking, 1, mapped)
+
+    return emit
+
+
+def _listed(number: int, select: Select, tell: Tell) -> Emitter:
+    """An emit that selects its rows."""
+
+    def emit(here: At, received_ms: int, origin: Origin, mapped: Mapped) -> None:
+        rows, drift = select(here)
+        if drift is not None:
+            mapped.drift.append(drift)
         if not rows:
             return
-        count = len(rows)
+        mapped.rows += len(rows)
         mapped.heads.append((number, rows[0]))
+        lacking: dict[str, int] = {}
         for index, (row, at) in enumerate(rows):
             tell(row, at, index, received_ms, origin, mapped, lacking)
-    mapped.rows += count
-    if lacking:
-        for metric, lack in lacking.items():
-            if lack > DRIFT_SHARE * count:
-                mapped.drift.append(f"{metric}: missing or unreadable in {lack} of {count} rows")
+        if lacking:
+            _drifted(lacking, len(rows), mapped)
+
+    return emit
+
+
+def _drifted(lacking: Mapping[str, int], rows: int, mapped: Mapped) -> None:
+    """Say which required fields more than some rows lack."""
+    for metric, count in lacking.items():
+        if count > DRIFT_SHARE * rows:
+            mapped.drift.append(f"{metric}: missing or unreadable in {count} of {rows} rows")
 
 
 def _teller(

@@ -390,12 +390,18 @@ def subject_reader(rule: EntityRule, quote: str | QuoteRule | None, sources: Sou
     if rule.symbol is None or rule.kind not in ("asset", "pair", "perp") or isinstance(quote, QuoteRule):
         return whole
     settled_ms = sources.style(rule.style, where).settled_ms
+    key = key_of(parse(rule.symbol, f"{where}.symbol"))
     word = _word(rule.symbol, f"{where}.symbol")
     known: dict[str, Subject] = {}
 
     def remembered(row: Any, at: At) -> Subject | Unknown:
         if at.payload.at_ms < settled_ms:
             return whole(row, at)
+        if key is not None and type(row) is dict:
+            value = row.get(key)
+            found = known.get(value) if type(value) is str else None
+            if found is not None:
+                return found
         spelled = word(row, at)
         found = known.get(spelled) if spelled is not None else None
         if found is None:

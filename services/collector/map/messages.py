@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
 import msgspec
+from msgspec import Struct
 
 from schemas.events import Origin
 from services.collector.map.books import BookReader
@@ -30,7 +31,7 @@ NOWHERE = place(None)
 """Stands for the place of a message where nothing asks for it."""
 
 
-class Heard(NamedTuple):
+class Heard(Struct, frozen=True):
     """What a message is, by name, and what it says."""
 
     kind: Kind
@@ -139,7 +140,7 @@ class StreamMapper:
                 return Heard(route.kind, route.name, detail=_say(self._detail, payload, top))
             if route.params:
                 top = place(payload, {**given, **_words(route.params, payload, top)}, received_ms)
-            return Heard("data", route.name, route.mapper.map_at(top, received_ms, origin), None, None)
+            return Heard("data", route.name, route.mapper.map_at(top, received_ms, origin))
         return None
 
 

@@ -6,6 +6,8 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple
 
+from msgspec import Struct
+
 from services.common.errors import DefinitionError
 
 Getter = Callable[[Any, "At"], Any]
@@ -13,35 +15,22 @@ Origin = Literal["row", "root", "up", "key", "index", "param"]
 Wild = Literal["list", "one_or_list", "entries"]
 
 
-class Payload:
+class Payload(Struct):
     """What a mapping works on: the decoded body, the request's parameters, and when it came."""
 
-    __slots__ = ("at_ms", "params", "root")
-
-    def __init__(self, root: Any, params: Mapping[str, str], at_ms: int) -> None:
-        self.root = root
-        self.params = params
-        self.at_ms = at_ms
+    root: Any
+    params: Mapping[str, str]
+    at_ms: int
 
 
-class At:
+class At(Struct):
     """Where a row stands: its payload, the wildcard key or index, the enclosing row."""
 
-    __slots__ = ("above", "enclosing", "index", "key", "payload")
-
-    def __init__(
-        self,
-        payload: Payload,
-        enclosing: Any = None,
-        above: At | None = None,
-        key: str | None = None,
-        index: int | None = None,
-    ) -> None:
-        self.payload = payload
-        self.enclosing = enclosing
-        self.above = above
-        self.key = key
-        self.index = index
+    payload: Payload
+    enclosing: Any = None
+    above: At | None = None
+    key: str | None = None
+    index: int | None = None
 
 
 NOW = 1 << 62
