@@ -26,7 +26,9 @@ def coverage(providers: Iterable[Provider], tables: Identity, asset: str | None)
 
 
 def _names(provider: Provider, rule: EntityRule, tables: Identity, asset: str) -> bool:
-    """Whether this rule can be about the asset: its own entity, or the base of a market."""
+    """Whether this rule can be about the asset: its own entity, the base of a market, or the chain whose coin it is."""
+    if rule.kind == "chain":
+        return any(tables.chains[chain].native == asset for chain in _chains(provider, rule, tables))
     if rule.kind not in ("asset", "pair", "perp", "token"):
         return False
     if rule.fixed is not None:
@@ -38,3 +40,11 @@ def _names(provider: Provider, rule: EntityRule, tables: Identity, asset: str) -
         contracts = row.contracts if row is not None else {}
         return rule.chain_is in contracts if rule.chain_is is not None else bool(contracts)
     return tables.symbols_of(provider, rule.style).spell_asset(asset) is not None
+
+
+def _chains(provider: Provider, rule: EntityRule, tables: Identity) -> list[str]:
+    """Chains that a rule can be about: the one it names, or those that the provider has a name for."""
+    if rule.chain_is is not None:
+        return [rule.chain_is]
+    own = set(provider.chains.values())
+    return [name for name, chain in tables.chains.items() if name in own or provider.id in chain.aliases]

@@ -90,7 +90,10 @@ def near(
 
 
 def match_stream(providers: Iterable[Provider], url: str) -> list[Match]:
-    """Streams whose socket has this address, best first; what stands behind the address (`/ws/btcusdt@trade`) does not matter."""
+    """Streams whose socket has this address, best first; what stands behind the address (`/ws/btcusdt@trade`) does not matter.
+
+    Where one socket serves spot and swaps, the spot venue is named first.
+    """
     asked = read(url)
     if asked.scheme not in ("ws", "wss"):
         return []
@@ -104,7 +107,8 @@ def match_stream(providers: Iterable[Provider], url: str) -> list[Match]:
                     fit = {}
                 if fit is not None:
                     whole = asked.path.casefold() == path.casefold()
-                    found.append(((len(path), int(asked.host == host), int(whole)), Match(provider.id, name, fit)))
+                    rank = (len(path), int(asked.host == host), int(whole), int(provider.home == "exchange"))
+                    found.append((rank, Match(provider.id, name, fit)))
                     break
     return [one for _, one in sorted(found, key=lambda one: one[0], reverse=True)]
 
