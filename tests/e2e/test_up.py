@@ -8,66 +8,14 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import httpx
 import psutil
 import pytest
 
-from sandbox.process import free_port
+from tests.fixtures.runner import Run, up
 from tests.fixtures.until import until_sync
-
-START_S = 90
-STOP_S = 60
-
-
-class Run:
-    """A running `parallax up`."""
-
-    def __init__(self, process: subprocess.Popen[bytes], port: int, log: Path) -> None:
-        self.process = process
-        self.port = port
-        self._log = log
-
-    def get(self, path: str) -> httpx.Response:
-        return httpx.get(f"http://127.0.0.1:{self.port}{path}", timeout=10)
-
-    def data(self, path: str) -> Any:
-        """What a route answers; None while it has nothing to say (503)."""
-        return self.get(path).json().get("data")
-
-    def said(self) -> str:
-        return self._log.read_text()
-
-    def descendants(self) -> list[psutil.Process]:
-        return psutil.Process(self.process.pid).children(recursive=True)
-
-    def stop(self, number: signal.Signals = signal.SIGINT) -> int:
-        self.process.send_signal(number)
-        return self.process.wait(STOP_S)
-
-
-@contextmanager
-def up(folder: Path, *arguments: str) -> Iterator[Run]:
-    port, log = free_port(), folder / "up.log"
-    environ = {name: value for name, value in os.environ.items() if not name.startswith("PARALLAX_")}
-    # Waiting asks often; the limit of one client is the gateway's own test.
-    environ["PARALLAX_RATE_PER_MINUTE"] = "100000"
-    command = [sys.executable, "-m", "services.cli", "up", "--port", str(port), *arguments]
-    with log.open("wb") as out:
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=environ)
-    run = Run(process, port, log)
-    try:
-        until_sync(lambda: "ready: http" in run.said() or process.poll() is not None, START_S, "ready")
-        assert process.poll() is None, run.said()
-        yield run
-    finally:
-        if process.poll() is None:
-            process.kill()
-            process.wait()
 
 
 def gone(processes: list[psutil.Process]) -> bool:
