@@ -104,6 +104,7 @@ class Process:
             sockets=self.sockets,
             now_ms=now_ms,
             loading=self.follower.loading,
+            behind=self.follower.behind,
             started_ms=now_ms(),
             metrics_text=self.metrics.render,
         )
@@ -144,10 +145,12 @@ class Process:
     async def run(self, stop: Stop, listener: socket.socket) -> int:
         """Serve until `stop` is set or a part fails."""
         server = self.server()
-        ready = self.follower.loading
         async with (
             serve_operations(
-                self.metrics, self.settings.ops_port, lambda: ready() or True, host=self.settings.ops_host
+                self.metrics,
+                self.settings.ops_port,
+                lambda: self.follower.loading() or self.follower.behind() or True,
+                host=self.settings.ops_host,
             ),
             follow(self.follower) as following,
         ):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 
@@ -26,6 +27,12 @@ FETCH_WAIT_MS = 25
 """How long the broker may hold a fetch that finds nothing. A fetch asks only for partitions without buffered records, and
 while it is held nothing else is fetched: a busy partition would wait as long as the quiet ones are silent."""
 RETRY_S = 1.0
+WATCH_S = 2.0
+"""Pause between two questions to Kafka for where its topics end."""
+SILENT_S = 5.0
+"""Silence of Kafka after which this process calls itself behind."""
+LAG_RECORDS = 10_000
+"""Unread records from which on it does so too: seconds of work, and more than a busy second brings."""
 GC_THRESHOLD = 20_000
 """Containers between two collections of the youngest generation; nearly all of ours die by reference count."""
 DETAIL_MAX = 300
@@ -52,6 +59,8 @@ class Follower:
         self._now_ms = now_ms
         self._loading = "not connected to Kafka yet"
         self._ends: dict[TopicPartition, int] = {}
+        self._answered_s = time.monotonic()
+        self._lag = 0
         self._letters: AIOKafkaProducer | None = None
         self._stack = AsyncExitStack()
 
@@ -59,26 +68,55 @@ class Follower:
         """Empty when every partition was read to where it ended at the start; else what is missing."""
         return self._loading
 
+    def behind(self) -> str:
+        """Empty while a loaded view follows its topics; else why it does not. It is served all the same."""
+        if self._loading:
+            return ""
+        silent_s = time.monotonic() - self._answered_s
+        if silent_s > SILENT_S:
+            return f"Kafka has not answered for {silent_s:.0f} s; what is served is what was known then"
+        return f"{self._lag} records behind" if self._lag > LAG_RECORDS else ""
+
     async def run(self) -> None:
         """Read until cancelled."""
         async with self._stack:
             consumer = await self._connect()
-            while True:
-                try:
-                    batches = await consumer.getmany(timeout_ms=IDLE_MS, max_records=BATCH_RECORDS)
-                except KafkaError as fault:
-                    log.warning("reading failed, trying again: %s", fault)
-                    await asyncio.sleep(RETRY_S)
-                    continue
-                for tp, records in batches.items():
-                    await self._take(tp, records)
-                if batches:
-                    self._applied()
-                if self._loading:
-                    await self._look_how_far(consumer)
-                else:
-                    self._measure(consumer, batches)
-                await asyncio.sleep(0)
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._watch(consumer), name="watch Kafka")
+                await self._read(consumer)
+
+    async def _read(self, consumer: AIOKafkaConsumer) -> None:
+        while True:
+            try:
+                batches = await consumer.getmany(timeout_ms=IDLE_MS, max_records=BATCH_RECORDS)
+            except KafkaError as fault:
+                log.warning("reading failed, trying again: %s", fault)
+                await asyncio.sleep(RETRY_S)
+                continue
+            for tp, records in batches.items():
+                await self._take(tp, records)
+            if batches:
+                self._applied()
+            if self._loading:
+                await self._look_how_far(consumer)
+            await asyncio.sleep(0)
+
+    async def _watch(self, consumer: AIOKafkaConsumer) -> None:
+        """Ask Kafka where its topics end, now and then: of a broker that is away the fetches say nothing."""
+        away = False
+        while True:
+            try:
+                async with asyncio.timeout(SILENT_S):
+                    ends = await consumer.end_offsets(list(self._ends))
+                    self._lag = sum([max(0, end - await consumer.position(tp)) for tp, end in ends.items()])
+                self._answered_s = time.monotonic()
+                self._metrics.set("gateway_lag_records", self._lag)
+            except (TimeoutError, KafkaError) as fault:
+                log.debug("no answer from Kafka: %r", fault)
+            if away != bool(self.behind()):
+                away = not away
+                log.log(logging.WARNING if away else logging.INFO, self.behind() or "following Kafka again")
+            await asyncio.sleep(WATCH_S)
 
     async def _connect(self) -> AIOKafkaConsumer:
         while True:
@@ -102,6 +140,7 @@ class Follower:
         consumer.assign(tps)
         await consumer.seek_to_beginning(*tps)
         self._ends = dict(await kafka.end_offsets(consumer, tps))
+        self._answered_s = time.monotonic()
         await self._look_how_far(consumer)
         return consumer
 
@@ -153,13 +192,6 @@ class Follower:
         if not left:
             settle()
             log.info("view loaded: %d partitions read to their ends", len(self._ends))
-
-    def _measure(self, consumer: AIOKafkaConsumer, batches: Mapping[TopicPartition, list[ConsumerRecord]]) -> None:
-        lag = 0
-        for tp, records in batches.items():
-            highwater = consumer.highwater(tp)
-            lag += max(0, highwater - records[-1].offset - 1) if highwater is not None else 0
-        self._metrics.set("gateway_lag_records", lag)
 
 
 def settle() -> None:

@@ -35,6 +35,8 @@ class Gateway(Struct):
     now_ms: Callable[[], int]
     loading: Callable[[], str]
     """Empty when every topic was read to its end; else what is still missing."""
+    behind: Callable[[], str]
+    """Empty while the topics are followed; else why they are not. Then it is not ready, and serves what it knows."""
     started_ms: int
     metrics_text: Callable[[], bytes]
 

@@ -73,8 +73,8 @@ def _add_probes(app: FastAPI, gateway: Gateway) -> None:
         return PlainTextResponse("ok\n")
 
     async def readyz() -> Response:
-        if loading := gateway.loading():
-            raise Problem("not-ready", loading, headers={"Retry-After": "1"})
+        if reason := gateway.loading() or gateway.behind():
+            raise Problem("not-ready", reason, headers={"Retry-After": "1"})
         return PlainTextResponse("ok\n")
 
     async def metrics() -> Response:

@@ -36,8 +36,9 @@ async def status(request: Request) -> Ready:
     data = whole(gateway.view, now_ms) | {
         "time": instant(now_ms),
         "gateway": {
-            "ready": not gateway.loading(),
+            "ready": not (gateway.loading() or gateway.behind()),
             "loading": gateway.loading() or None,
+            "behind": gateway.behind() or None,
             "records": gateway.view.keys(),
             "started": instant(gateway.started_ms),
             **gateway.sockets.stats(),
