@@ -11,6 +11,7 @@ BENCHES: tuple[Command, ...] = (
         "aggregator", "services.aggregator.bench:main", "Stock Faust, the batch driver and bare loops, side by side."
     ),
     Command("mapping", "services.collector.bench:main", "Responses to events: decode and map."),
+    Command("new", "services.collector.bench_new:main", "What `providers new` proposes, beside finished definitions."),
     Command(
         "fusion", "services.aggregator.fusion.bench:main", "Accuracy and calibration of the fuser against baselines."
     ),

@@ -57,7 +57,9 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("provider")
     one.add_argument("--json", action="store_true")
     one.add_argument("--reputation", action="store_true", help="what fusion learned about it; needs the broker")
-    one.add_argument("--drift", action="store_true", help="how its answers differ from what was proven; needs the broker")
+    one.add_argument(
+        "--drift", action="store_true", help="how its answers differ from what was proven; needs the broker"
+    )
     one.set_defaults(run=run_show)
 
     one = verbs.add_parser("lint", help="every fault of definitions and their proofs")
@@ -127,6 +129,7 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--home", required=True, choices=sorted(categories.load()), help="category it belongs to")
     one.add_argument("--url", help="request URL; sent once, unless there is a payload")
     one.add_argument("--payload", type=Path, help="file with a saved answer")
+    one.add_argument("--body", help="JSON that is sent (then the request is a POST), as a JSON-RPC call")
     one.add_argument("--into", type=Path, help="folder of definitions; none: PARALLAX_PROVIDERS_PATH, or ./providers")
     one.add_argument("--entity", metavar="KIND:NAME", help="what a single answer is about, as asset:bitcoin")
     one.add_argument("--quote", help="asset in which money is counted, as usd")

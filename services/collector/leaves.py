@@ -46,7 +46,8 @@ class Times:
 
     ORDER: Final = (("last", "updated"), ("updated",), ("update",), ("timestamp",), ("ts",), ("time",))
     OTHER: Final = frozenset(
-        "ath atl created create listed list launch launched start open opened next expiry added first genesis".split()
+        "ath atl created create creation listed list launch launched start begin open opened next expiry expire added first genesis "
+        "id funding settle settlement delivery".split()
     )
 
     @classmethod

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
@@ -50,26 +51,53 @@ class Who(NamedTuple):
     because: str
 
 
-def best(payload: Any, home: str, identity: Identity, entity: str | None) -> tuple[Rows, Who]:
-    places = list(_places(payload, ""))
+def candidates(
+    payload: Any, home: str, identity: Identity, entity: str | None, asked: Mapping[str, str]
+) -> Iterator[tuple[Rows, Who]]:
+    """Every way to take the answer apart: rows, and who they are about by their own fields, by the request, or as the caller says."""
+    found = list(places(payload))
+    for place in found:
+        if entity is not None:
+            kind, _, name = entity.partition(":")
+            yield place, Who(1, 0, {"kind": kind, "chain_is" if kind == "chain" else "is": name}, None, "you said so")
+            continue
+        yield from ((place, who) for who in _candidates(place, home, identity))
+        yield from ((place, who) for who in _by_request(place, home, identity, asked))
+
+
+def places(payload: Any) -> list[Rows]:
+    """Lists and objects of objects, and the answer itself as one row."""
+    found = list(_places(payload, ""))
     if isinstance(payload, dict):
-        places.append(Rows(None, [(None, payload)]))
-    if entity is not None:
-        kind, _, name = entity.partition(":")
-        if not places:
-            raise _no_rows(payload)
-        place = next((one for one in places if one.path is None), places[0])
-        return place, Who(1, 0, {"kind": kind, "is": name}, None, "you said so")
-    found: tuple[Rows, Who] | None = None
-    for place in places:
-        for who in _candidates(place, home, identity):
-            if found is None or (who.known, -who.rank) > (found[1].known, -found[1].rank):
-                found = (place, who)
-    if found is not None:
-        return found
-    raise _no_rows(payload) if not places or not any(one.path for one in places) else DefinitionError(
-        where=places[0].path or "the answer", expected=f"rows that name {'pairs' if home in SUFFIXES else 'assets'} of our tables",
-        got=f"{len(places[0].rows)} rows with {', '.join(list(places[0].rows[0][1])[:12])}",
+        found.append(Rows(None, [(None, payload)]))
+    return found
+
+
+def named(text: str, home: str, identity: Identity) -> str | None:
+    """What a part of an address names: `pair`, `id` of an asset, or `address`; None for anything else."""
+    if ADDRESS.fullmatch(text):
+        return "address"
+    if home in SUFFIXES:
+        return (
+            "pair"
+            if len(text) >= SHORTEST_PAIR and next(_pairs("", [text], home, 0, identity), None) is not None
+            else None
+        )
+    coins = (who for who in _assets("", [text], 0, identity) if "id" in who.entity)
+    return "id" if home == "market" and next(coins, None) is not None else None
+
+
+SHORTEST_PAIR: Final = 6
+
+
+def unnamed(payload: Any, home: str) -> DefinitionError:
+    """Why nothing could be taken from the answer, and the way out."""
+    found = list(_places(payload, ""))
+    if not found:
+        return _no_rows(payload)
+    return DefinitionError(
+        where=found[0].path or "the answer", expected=f"rows that name {'pairs' if home in SUFFIXES else 'assets'} of our tables",
+        got=f"{len(found[0].rows)} rows with {', '.join(list(found[0].rows[0][1])[:12])}",
         do="say what it is about (--entity asset:bitcoin), or add the provider's ids or codes to schemas/assets.yaml or venues.yaml",
     )  # fmt: skip
 
@@ -87,6 +115,10 @@ def _no_rows(payload: Any) -> DefinitionError:
     )  # fmt: skip
 
 
+_ONE: Final = re.compile(r"0x[0-9a-fA-F]{4,}|\d+|.*[:/].*|[A-Z0-9]{3,}([-_][A-Z0-9]+)*|[1-9A-HJ-NP-Za-km-z]{32,44}")
+"""A key that names a thing, so that an object of one entry is a table of one row: an address, a number, a symbol."""
+
+
 def _places(node: Any, path: str, depth: int = 0) -> Iterator[Rows]:
     """Every list or object of objects, from the outside in."""
     if depth > DEEPEST:
@@ -99,7 +131,8 @@ def _places(node: Any, path: str, depth: int = 0) -> Iterator[Rows]:
     if not isinstance(node, dict):
         return
     values = list(node.values())
-    if len(values) >= 2 and all(isinstance(value, dict) and value for value in values) and _alike(values):
+    table = len(values) >= 2 or (len(values) == 1 and _ONE.fullmatch(next(iter(node))) is not None)
+    if table and all(isinstance(value, dict) and value for value in values) and _alike(values):
         yield Rows(f"{path or '$'}.*", [(key, value) for key, value in node.items()])
         return
     for key, value in node.items():
@@ -142,6 +175,41 @@ def _candidates(place: Rows, home: str, identity: Identity) -> Iterator[Who]:
         yield from _apart(texts, home, identity)
 
 
+ADDRESS: Final = re.compile(r"0x[0-9a-fA-F]{40}")
+TOKENS: Final = frozenset({"security", "dex"})
+"""Categories whose rows are tokens by their contracts."""
+
+
+def _by_request(place: Rows, home: str, identity: Identity, asked: Mapping[str, str]) -> Iterator[Who]:
+    """What the request asked for: one pair, one asset, one token of a chain, one chain."""
+    chain = next(
+        (name for name, value in asked.items() if "chain" in name.lower() and identity.chains.resolve(value)), None
+    )
+    for name, value in asked.items():
+        if not value or "," in value:
+            continue
+        path = f"$param.{name}"
+        found: Iterator[Who] = iter(())
+        if home in SUFFIXES:
+            found = _pairs(path, [value], home, 50, identity)
+        elif home in TOKENS or home == "explorer":
+            if ADDRESS.fullmatch(value) and chain is not None:
+                said = {"kind": "token", "chain": f"$param.{chain}", "contract": path}
+                yield Who(1, 500, said, None, f"{name} is a contract, {chain} its chain")
+        elif not CURRENCIES & set(tokens_of(name)):
+            found = _assets(path, [value], 50, identity)
+        for who in found:
+            yield who._replace(because=f"the request asked for {name}={value}: {who.because}")
+    if chain is not None and home in CHAINED:
+        yield Who(
+            1, 600, {"kind": "chain", "chain": f"$param.{chain}"}, None, f"the request asked for {chain}={asked[chain]}"
+        )
+
+
+CURRENCIES: Final = frozenset({"quote", "currency", "vs", "convert", "to", "target"})
+CHAINED: Final = frozenset({"rpc", "explorer", "onchain"})
+
+
 def _assets(path: str, values: list[str], rank: int, identity: Identity) -> Iterator[Who]:
     for table in sorted({name for asset in identity.assets.values() for name in asset.ids} | {SLUGS}):
         known = sum(
@@ -159,8 +227,9 @@ def _assets(path: str, values: list[str], rank: int, identity: Identity) -> Iter
                 "check that the provider means the same coins",
             )  # fmt: skip
     symbols = Symbols(None, identity.venues.unlisted)
-    known = sum(symbols.coin(value) is not None for value in values)
-    if _enough(known, values):
+    coins = [coin.asset for value in values if (coin := symbols.coin(value)) is not None]
+    known = len(coins)
+    if _enough(known, values) and len(set(coins)) == known:
         yield Who(
             known, (rank + 20) * 10, {"kind": "asset", "symbol": path}, None,
             f"{known} of {len(values)} values of {path} are codes of schemas/venues.yaml; "
@@ -168,13 +237,18 @@ def _assets(path: str, values: list[str], rank: int, identity: Identity) -> Iter
         )  # fmt: skip
 
 
+DISTINCT: Final = 0.95
+"""More symbols than these that read as one pair belong to different products: a style must tell them apart."""
+
+
 def _pairs(path: str, values: list[str], home: str, rank: int, identity: Identity) -> Iterator[Who]:
     venue = identity.venues.unlisted
     for separator in SEPARATORS:
         for suffix in SUFFIXES[home]:
             symbols = Symbols(SymbolStyle(separator=separator, suffix=suffix), venue)
-            known = sum(symbols.pair(value) is not None for value in values)
-            if _enough(known, values):
+            sides = [pair for value in values if (pair := symbols.pair(value)) is not None]
+            known = len(sides)
+            if _enough(known, values) and len(set(sides)) >= DISTINCT * known:
                 lower = all(value == value.lower() for value in values)
                 style = {"separator": separator, "case": "lower" if lower else "upper"} | (
                     {"suffix": suffix} if suffix else {}

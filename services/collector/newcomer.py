@@ -10,19 +10,23 @@ import os
 import re
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 
 import yaml
 
-from services.collector.decode import DecodeError, decode
+from services.collector.decode import DecodeError, decode, open_answer
 from services.collector.map import identity
+from services.collector.map.identity import Identity
 from services.collector.match.addresses import is_secret
+from services.collector.naming import named
 from services.collector.proofs.cli import run_draft
 from services.collector.proposal import Proposal, propose
 from services.collector.registry import load as loading
+from services.collector.registry.model import BodyKind
 from services.collector.send import Limits, Reply, Request, sender
 from services.collector.settings import CollectorSettings
 from services.collector.terminal import DONE, FAILED, WrongCall, talk, tell
+from services.collector.vocabulary import learn
 from services.common.errors import DefinitionError
 from services.common.settings import read
 
@@ -35,14 +39,17 @@ def run(args: argparse.Namespace) -> int:
     """Propose, write, draft, and say what comes next. WrongCall when asked for something that cannot be."""
     folder = _folder(args)
     body, when = _body(args)
-    address = _Address(args.provider, args.url)
+    tables = identity.load()
+    address = _Address(args.provider, args.url, args.home, tables)
+    sent = _Sent(args.body)
     try:
-        payload = decode(body, "json", None)
+        kind, payload = _decoded(body, sent)
     except DecodeError as error:
-        talk(f"not JSON: {error}; feeds, CSV and others are written by hand, see docs/providers/format.md")
+        talk(f"neither JSON, a feed nor CSV: {error}; write it by hand, see docs/providers/format.md")
         return FAILED
-    proposal = propose(payload, args.home, identity.load(), address.params, args.entity, args.quote)
-    _write(folder, args, address, proposal, body)
+    known = learn(loading.load([loading.BUILT_IN]).providers.values())
+    proposal = propose(payload, args.home, tables, address.literal, args.entity, args.quote, known, kind, sent.method)
+    _write(folder, args, address, sent, kind, proposal, body)
     for reason in proposal.reasons:
         talk(f"  {reason.what}: {reason.because}")
     for reason in proposal.left_out:
@@ -57,16 +64,56 @@ def run(args: argparse.Namespace) -> int:
     talk(f"  parallax providers lint {folder}")
     talk(
         f"  {loading.ENVIRONMENT}={folder.parent} parallax providers try {args.provider} {address.endpoint} "
-        f"--payload {folder / address.endpoint}.payload.json"
+        f"--payload {folder / address.endpoint}.payload.{SUFFIXES[kind]}"
     )
     tell(str(folder))
     return DONE
 
 
-class _Address:
-    """A request URL taken apart: base, path, parameters, and the names of those that are secret."""
+SUFFIXES: Final = {"json": "json", "jsonrpc": "json", "rss": "xml", "csv": "csv"}
 
-    def __init__(self, provider: str, url: str | None) -> None:
+
+def _decoded(body: bytes, sent: _Sent) -> tuple[BodyKind, Any]:
+    """What kind of body it is, and what a mapping of it sees."""
+    if body.lstrip()[:1] == b"<":
+        return "rss", decode(body, "rss")
+    try:
+        kind: BodyKind = "jsonrpc" if sent.method is not None else "json"
+        return kind, open_answer(decode(body, kind), kind)
+    except DecodeError:
+        first = body.splitlines()[:2]
+        if len(first) < 2 or first[0].count(b",") < 1 or first[0].count(b",") != first[1].count(b","):
+            raise
+        return "csv", decode(body, "csv")
+
+
+class _Sent:
+    """The body that was sent, if any."""
+
+    def __init__(self, text: str | None) -> None:
+        try:
+            self.value: Any = json.loads(text) if text is not None else None
+        except ValueError:
+            raise WrongCall(f"--body: expected JSON, got {text!r}") from None
+        method = self.value.get("method") if isinstance(self.value, dict) else None
+        self.method: str | None = method if isinstance(method, str) else None
+
+    def said(self) -> dict[str, Any]:
+        """As a definition says it."""
+        if self.value is None:
+            return {}
+        if self.method is None:
+            return {"method": "POST", "send": {"json": self.value}}
+        return {"method": "POST", "send": {"rpc": {"method": self.method, "params": self.value.get("params", [])}}}
+
+
+class _Address:
+    """A request URL taken apart: base, path, parameters, and the names of those that are secret.
+
+    A part of the path that names a pair, an asset or an address becomes a parameter.
+    """
+
+    def __init__(self, provider: str, url: str | None, home: str, tables: Identity) -> None:
         parts = urlsplit(url or f"https://{provider.replace('_', '-')}.invalid/")
         if parts.scheme not in ("http", "https") or not parts.netloc or "@" in parts.netloc:
             raise WrongCall(f"--url: expected https://host/path without a login, got {url!r}")
@@ -80,6 +127,17 @@ class _Address:
         self.shown = f"{self.base}{self.path}{query}" if url else ""
         words = [re.sub(r"[^a-z0-9]+", "_", part.lower()).strip("_") for part in self.path.split("/")]
         self.endpoint = next((word for word in reversed(words) if _NAME.fullmatch(word)), "answer")
+        self.named: list[str] = []
+        steps = self.path.split("/")
+        for index, step in enumerate(steps):
+            name = named(unquote(step), home, tables)
+            if name is not None and name not in self.literal:
+                self.literal[name] = unquote(step)
+                self.named.append(name)
+                steps[index] = f"{{{name}}}"
+                if self.endpoint == words[index]:
+                    self.endpoint = next((word for word in reversed(words[:index]) if _NAME.fullmatch(word)), "answer")
+        self.in_path = "/".join(steps)
 
 
 def _folder(args: argparse.Namespace) -> Path:
@@ -104,8 +162,8 @@ def _body(args: argparse.Namespace) -> tuple[bytes, str]:
             return args.payload.read_bytes(), today
         except OSError as error:
             raise WrongCall(f"{args.payload}: {error.strerror}") from None
-    address = _Address(args.provider, args.url)
-    reply = asyncio.run(_ask(args.url, address.shown))
+    address = _Address(args.provider, args.url, args.home, identity.load())
+    reply = asyncio.run(_ask(args.url, address.shown, args.body))
     if reply.status != 200:
         raise DefinitionError(
             where=address.shown,
@@ -116,10 +174,14 @@ def _body(args: argparse.Namespace) -> tuple[bytes, str]:
     return reply.body, today
 
 
-async def _ask(url: str, shown: str) -> Reply:
+async def _ask(url: str, shown: str, sent: str | None) -> Reply:
     own = read(CollectorSettings)
+    request = Request(url=url, shown=shown)
+    if sent is not None:
+        headers = {"content-type": "application/json"}
+        request = Request(url=url, shown=shown, method="POST", body=sent.encode(), headers=headers)
     async with sender(Limits(body_bytes=own.body_mb * 1024 * 1024), own.ca_file) as ask:
-        reply = await ask.send(Request(url=url, shown=shown))
+        reply = await ask.send(request)
     if not isinstance(reply, Reply):
         raise DefinitionError(
             where=shown,
@@ -130,23 +192,56 @@ async def _ask(url: str, shown: str) -> Reply:
     return reply
 
 
-def _write(folder: Path, args: argparse.Namespace, address: _Address, proposal: Proposal, body: bytes) -> None:
+def _write(
+    folder: Path,
+    args: argparse.Namespace,
+    address: _Address,
+    sent: _Sent,
+    kind: BodyKind,
+    proposal: Proposal,
+    body: bytes,
+) -> None:
     folder.mkdir(parents=True)
-    text = yaml.safe_dump(definition(args.provider, args.home, address, proposal), sort_keys=False, width=120)
+    said = definition(args.provider, args.home, address, sent, kind, proposal)
+    text = yaml.dump(said, Dumper=_Plain, sort_keys=False, width=120)
     doubts = "".join(f"# Left out: {reason.what}: {reason.because}\n" for reason in proposal.left_out)
     unsure = "" if address.known else "# The address is not known: write bases and path.\n"
     (folder / "provider.yaml").write_text(
         f"# A proposal from one answer: compare each line with the documentation, then write docs and limits.\n{unsure}{doubts}{text}",
         encoding="utf-8",
     )
-    (folder / f"{address.endpoint}.payload.json").write_bytes(body)
+    (folder / f"{address.endpoint}.payload.{SUFFIXES[kind]}").write_bytes(body)
 
 
-def definition(provider: str, home: str, address: _Address, proposal: Proposal) -> dict[str, Any]:
+class _Plain(yaml.SafeDumper):
+    """Without anchors: what is written twice stands there twice."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+NAMED: Final = {"pair": "symbol", "id": "id", "address": "address"}
+"""Parameter made of a part of the path -> the way in which it names."""
+STANDS_FOR: Final = {"pair": "pair", "perp": "pair", "asset": "asset", "chain": "chain"}
+
+
+def definition(
+    provider: str, home: str, address: _Address, sent: _Sent, kind: BodyKind, proposal: Proposal
+) -> dict[str, Any]:
     """The document of `provider.yaml`; what only the documentation can say is `unknown` or the site itself."""
-    endpoint: dict[str, Any] = {"path": address.path}
-    if address.literal:
-        endpoint["params"] = address.literal
+    endpoint: dict[str, Any] = {"path": address.in_path, **sent.said()}
+    params: dict[str, Any] = dict(address.literal)
+    asked = {name: NAMED[name] for name in address.named}
+    asked |= {
+        value.removeprefix("$param."): way for way, value in proposal.entity.items() if value.startswith("$param.")
+    }
+    for name, way in asked.items():
+        meant = way if way in ("contract", "chain", "address") else STANDS_FOR.get(proposal.entity["kind"], "free")
+        params[name] = {"as": meant, "values": [address.literal[name]]}
+    if params:
+        endpoint["params"] = params
+    if kind != "json":
+        endpoint["body"] = kind
     said: dict[str, Any] = {
         "id": provider,
         "name": provider.replace("_", " ").title(),
@@ -160,8 +255,13 @@ def definition(provider: str, home: str, address: _Address, proposal: Proposal) 
     }
     if address.secrets:
         said["auth"] = {"kind": "query", "name": address.secrets[0], "secret": f"{provider}/api_key"}
+    if "id" in address.named and "table" in proposal.entity:
+        said["ids"] = proposal.entity["table"]
     if proposal.style is not None:
         said["symbols"] = {"default": proposal.style}
     said["probe"] = {"endpoint": address.endpoint}
-    said["endpoints"] = {address.endpoint: {**endpoint, "emits": [proposal.emit()]}}
+    if asked:
+        said["probe"]["params"] = {name: address.literal[name] for name in asked}
+    book = {"book": proposal.book} if proposal.book is not None else {}
+    said["endpoints"] = {address.endpoint: {**endpoint, "emits": [proposal.emit()], **book}}
     return said

@@ -8,46 +8,29 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
+import msgspec
+
 from schemas import metrics
-from schemas.metrics import Spec
 from services.collector.leaves import Leaf, Times, leaves_of, number_of, time_unit, tokens_of
 from services.collector.map.identity import Identity
 from services.collector.map.symbols import Symbols
-from services.collector.naming import SAMPLE, Who, best
+from services.collector.naming import SAMPLE, Rows, Who, candidates, places, unnamed
+from services.collector.registry.mapping import Emit
+from services.collector.shapes import FEED_FIELDS, SIDE, Bars, Levels, bars_of, book_fields, book_of
+from services.collector.vocabulary import Vocabulary
+from services.collector.wording import Reason, Wording, fields_of
 from services.common.errors import DefinitionError
 
 CURRENCY_WORDS: Final = frozenset({"quote", "currency", "vs", "convert"})
-MAIN: Final = ("price", "last", "mark_price", "bid")
-"""A row without the first of these that is mapped is worthless."""
-ORDERED: Final = (("bid", "ask"), ("low_24h", "high_24h"), ("pair_low_24h", "pair_high_24h"))
-FRACTION_AT_MOST: Final = 0.2
-"""Percentages that never exceed this may be fractions: nothing tells."""
-_COUNTED = "contracts, coins or money: the name does not tell"
-_INTERVAL = "the name does not tell for which interval"
-_SIGN = "a difference or percent: the name does not tell"
-AMBIGUOUS: Final = {
-    "open_interest": _COUNTED, "funding_rate": _INTERVAL, "funding_rate_next": _INTERVAL, "interest_rate": _INTERVAL,
-    "next_funding_time": "the last, this or the next one: providers differ",
-    "change_24h": _SIGN, "pair_change_24h": _SIGN, "pair_status": "every provider has words of its own: it needs a map",
-    "trade_price": "a trade, or the newest price of a ticker or candle", "trade_size": "a trade, or a sum of them",
+ORDERED: Final = (
+    ("bid", "ask"), ("contract_bid", "contract_ask"), ("low_24h", "high_24h"), ("pair_low_24h", "pair_high_24h"),
+    ("contract_low_24h", "contract_high_24h"),
+)  # fmt: skip
+PAIRED: Final = ("pair", "perp")
+COLUMNS: Final = {
+    "open": "candle_open_1m", "high": "candle_high_1m", "low": "candle_low_1m", "close": "candle_close_1m",
 }  # fmt: skip
-"""Metrics whose name alone is no proof, and what is open; seen in many definitions."""
-SYNONYMS: Final = {
-    "market": {"current price": "price", "usd price": "price", "rank": "market_rank",
-               "cap rank": "market_rank", "market cap rank": "market_rank",
-               "name": "asset_name", "symbol": "asset_symbol", "fully diluted valuation": "fdv", "available supply": "circulating_supply"},
-    "exchange": {"last price": "last", "best bid": "bid", "bid price": "bid", "best bid price": "bid",
-                 "best ask": "ask", "ask price": "ask",
-                 "best ask price": "ask", "bid quantity": "bid_size", "ask quantity": "ask_size"},
-}  # fmt: skip
-"""Usual spellings (words in order) that are no name or alias of the catalogue."""
-
-
-class Reason(NamedTuple):
-    """What was decided, and why."""
-
-    what: str
-    because: str
+"""Column of a bar -> metric."""
 
 
 class Proposal(NamedTuple):
@@ -62,11 +45,15 @@ class Proposal(NamedTuple):
     fields: dict[str, Any]
     reasons: list[Reason]
     left_out: list[Reason]
+    book: dict[str, Any] | None = None
+    """Levels, when the answer is an order book."""
+    when: list[dict[str, Any]] | None = None
 
     def emit(self) -> dict[str, Any]:
         """As it stands in `provider.yaml`."""
         said = {
             "rows": self.rows,
+            "when": self.when,
             "entity": self.entity,
             "quote": self.quote,
             "event": self.event,
@@ -82,40 +69,215 @@ def propose(
     asked: Mapping[str, str] = {},
     entity: str | None = None,
     quote: str | None = None,
+    known: Vocabulary | None = None,
+    body: str = "json",
+    method: str | None = None,
 ) -> Proposal:
     """A mapping of `payload`; `asked` are the request's parameters, `entity` (`asset:bitcoin`) and `quote` are what the caller knows.
 
+    `known` is how other definitions name things, `method` the JSON-RPC call that was sent.
     DefinitionError says what was found instead of rows about something known.
     """
-    found, who = best(payload, home, identity, entity)
-    leaves = leaves_of([row for _, row in found.rows[:SAMPLE]])
-    reasons = [
-        Reason(
-            f"rows {found.path or '(the whole answer is one row)'}",
-            f"{len(found.rows)} objects that our tables can name, the most in the answer",
-        )
-    ]
-    reasons.append(Reason("entity " + ", ".join(f"{k}: {v}" for k, v in who.entity.items()), who.because))
-    left_out: list[Reason] = []
-    money, because = ("pair", "the pair names it") if who.entity["kind"] in ("pair", "perp") else (quote, "you said so")
-    prefix = ""
-    counted: str | dict[str, str] | None = money
-    if counted is None:
-        counted, because, prefix = _quote(leaves, asked, identity)
-    fields = _fields(leaves, home, who, counted, prefix, reasons, left_out)
-    _check_order(fields, [row for _, row in found.rows[:SAMPLE]], leaves, reasons, left_out)
-    if not fields:
+    if body == "rss":
+        return _feed()
+    called = known.call(home, method) if known is not None and method is not None else None
+    if called is not None:
+        return _call(*called, method or "", home, identity, asked, entity)
+    levels = book_of(payload) if home in SIDE else None
+    if levels is not None:
+        return _book(payload, levels, home, identity, asked, entity)
+    bars = bars_of(payload) if home == "exchange" else None
+    if bars is not None:
+        return _bars(bars, home, identity, asked, entity)
+    made = _rows(payload, home, identity, asked, entity, quote, known or Vocabulary())
+    if made is None:
+        raise unnamed(payload, home)
+    return made
+
+
+def _feed() -> Proposal:
+    reasons = [Reason("rows items[*]", "a feed: its reader gives every story the same parts")]
+    for name, rule in FEED_FIELDS.items():
+        path = rule["path"] if isinstance(rule, dict) else rule
+        reasons.append(Reason(f"{name} from {path}", "so the reader of feeds calls it"))
+    left = [Reason("source, language, story_kind", "only you know them: {is: Name}, {is: en}, {is: news}")]
+    event = {"path": "published", "unit": "iso"}
+    return Proposal("items[*]", {"kind": "story", "url": "link"}, None, None, event, dict(FEED_FIELDS), reasons, left)
+
+
+def _call(
+    emit: Emit, by: int, method: str, home: str, identity: Identity, asked: Mapping[str, str], entity: str | None
+) -> Proposal:
+    """The answer of a call that is the same everywhere."""
+    who = next((who for _, who in candidates({}, home, identity, entity, asked)), None)
+    if who is None:
         raise DefinitionError(
-            where=found.path or "the answer", expected=f"fields that are metrics of {home}", got=", ".join(list(leaves)[:12]) or "none",
+            where="the answer",
+            expected="to know which chain it is of",
+            got=f"an answer of {method}",
+            do="say it: --entity chain:ethereum",
+        )
+    said = msgspec.to_builtins(emit)
+    reasons = [Reason("entity " + _entity_said(who), who.because)]
+    reasons += [Reason(f"{name} from the result", f"{by} definitions read {method} so") for name in emit.fields]
+    return Proposal(
+        said.get("rows"), who.entity, who.style, said.get("quote"), said.get("event"), said["fields"], reasons, []
+    )
+
+
+def _book(
+    payload: Any, levels: Levels, home: str, identity: Identity, asked: Mapping[str, str], entity: str | None
+) -> Proposal:
+    """Best prices of a book, and the book itself as a snapshot."""
+    found = [who for place, who in candidates(payload, home, identity, entity, asked) if place.path is None]
+    if not found:
+        raise unnamed(payload, home)
+    who = max(found, key=lambda one: -one.rank)
+    fields = book_fields(levels, home)
+    reasons = [Reason("entity " + _entity_said(who), who.because)]
+    reasons += [
+        Reason(f"{name} from {rule['each']}", "the lists are levels of a book: the best bid is below the best ask")
+        for name, rule in fields.items()
+    ]
+    left: list[Reason] = [] if SIDE[home][2] else [Reason("sizes", "of contracts: their unit differs by venue")]
+    event = _event(leaves_of([payload] if isinstance(payload, dict) else []), reasons, left, None, levels.bids)
+    book = {"kind": "snapshot", "entity": who.entity, "bids": levels.bids, "asks": levels.asks}
+    if levels.price != "[0]":
+        book |= {"price": levels.price, "size": levels.size}
+    return Proposal(None, who.entity, who.style, "pair", event, fields, reasons, left, book)
+
+
+def _bars(bars: Bars, home: str, identity: Identity, asked: Mapping[str, str], entity: str | None) -> Proposal:
+    """Bars of one minute, by their columns; DefinitionError with what the columns are, when the request does not say a minute."""
+    told = ", ".join(f'{name}: "{path}"' for name, path in bars.columns.items())
+    who = next((who for _, who in candidates({}, home, identity, entity, asked)), None)
+    interval = next((name for name in asked if _asks_minutes({name: asked[name]})), None)
+    if who is None or interval is None or len(bars.columns) < len(COLUMNS):
+        raise DefinitionError(
+            where=bars.rows, expected="rows that are objects with named fields",
+            got=f'positional arrays that behave as bars: time "{bars.time}" in {bars.unit}, {told}',
+            do="compare with the documentation and write the emit by hand, for bars of one minute (docs/providers/format.md, Rows)",
+        )  # fmt: skip
+    fields: dict[str, Any] = {name: bars.columns[column] for column, name in COLUMNS.items()}
+    fields["candle_close_1m"] = {"path": bars.columns["close"], "required": True}
+    reasons = [
+        Reason(f"rows {bars.rows}", "lists without names that behave as bars"),
+        Reason("entity " + _entity_said(who), who.because),
+        Reason(f"when {interval}", "these metrics are of one minute only"),
+        Reason(told, "the largest and the smallest of each, and the close nearest to the next open"),
+        Reason(f"event {bars.time}, unit {bars.unit}", "the only column of times"),
+    ]
+    left = [
+        Reason(
+            "event",
+            "the start of the bar or its end: the documentation says",
+        ),
+        Reason("volume", "which column it is, and whether it counts base or money"),
+    ]
+    when = [{"path": f"$param.{interval}", "eq": asked[interval]}]
+    event = {"path": bars.time, "unit": bars.unit}
+    return Proposal(bars.rows, who.entity, who.style, "pair", event, fields, reasons, left, when=when)
+
+
+class _Try(NamedTuple):
+    """One way to read the answer, and what it would give."""
+
+    place: Rows
+    who: Who
+    leaves: dict[str, Leaf]
+    quote: str | dict[str, str] | None
+    because: str
+    wording: Wording
+
+    @property
+    def worth(self) -> tuple[int, int, int]:
+        """Fields that are understood, rows that are known, and how plain the naming is."""
+        return (len(self.wording.fields), self.who.known, -self.who.rank)
+
+
+def _rows(
+    payload: Any,
+    home: str,
+    identity: Identity,
+    asked: Mapping[str, str],
+    entity: str | None,
+    quote: str | None,
+    known: Vocabulary,
+) -> Proposal | None:
+    """The reading of the answer that gives most; None when nobody in it is known."""
+    tries: list[_Try] = []
+    leaves: dict[str | None, dict[str, Leaf]] = {
+        place.path: leaves_of([row for _, row in place.rows[:SAMPLE]]) for place in places(payload)
+    }
+    for place, who in candidates(payload, home, identity, entity, asked):
+        tries.append(_attempt(place, who, leaves[place.path], home, identity, asked, quote, known))
+    if not tries:
+        return None
+    one = max(tries, key=lambda one: one.worth)
+    if not one.wording.fields:
+        raise DefinitionError(
+            where=one.place.path or "the answer", expected=f"fields that are metrics of {home}",
+            got=", ".join(list(one.leaves)[:12]) or "none",
             do="see docs/metrics.md, and write the fields by hand",
         )  # fmt: skip
+    return _chosen(one, payload)
+
+
+def _attempt(
+    place: Rows,
+    who: Who,
+    leaves: dict[str, Leaf],
+    home: str,
+    identity: Identity,
+    asked: Mapping[str, str],
+    quote: str | None,
+    known: Vocabulary,
+) -> _Try:
+    prefix, because = "", "the pair names it" if who.entity["kind"] in PAIRED else "you said so"
+    counted: str | dict[str, str] | None = "pair" if who.entity["kind"] in PAIRED else quote
+    if counted is None:
+        counted, because, prefix = _quote(leaves, asked, identity)
+    return _Try(
+        place, who, leaves, counted, because, fields_of(leaves, home, who, counted, prefix, known, _asks_minutes(asked))
+    )
+
+
+MINUTES: Final = frozenset({"1m", "1", "60", "1min", "minute1", "minute_1", "minute", "m1"})
+INTERVALS: Final = frozenset(
+    {"interval", "granularity", "period", "resolution", "bar", "timeframe", "bucket", "step", "unit", "type"}
+)
+
+
+def _asks_minutes(asked: Mapping[str, str]) -> bool:
+    return any(INTERVALS & set(tokens_of(name)) and value.lower() in MINUTES for name, value in asked.items())
+
+
+def _chosen(one: _Try, payload: Any) -> Proposal:
+    place, who, fields = one.place, one.who, one.wording.fields
+    reasons = [
+        Reason(
+            f"rows {place.path or '(the whole answer is one row)'}",
+            f"{len(place.rows)} objects that our tables can name, and {len(fields)} fields in them that are understood",
+        ),
+        Reason("entity " + _entity_said(who), who.because),
+        *one.wording.reasons,
+    ]
+    left_out = list(one.wording.left_out)
+    _check_order(fields, [row for _, row in place.rows[:SAMPLE]], one.leaves, reasons, left_out)
+    quote = one.quote
     specs = metrics.load()
-    if counted is not None and any(specs[name].money for name in fields):
-        reasons.append(Reason(f"quote {counted}", because))
+    if quote is not None and any(specs[name].money for name in fields):
+        reasons.append(Reason(f"quote {quote}", one.because))
     else:
-        counted = None
-    event = _event(leaves, reasons, left_out, payload if found.path is not None else None)
-    return Proposal(found.path, who.entity, who.style, counted, event, fields, reasons, left_out)
+        quote = None
+    main = next(iter(fields.values()), "")
+    beside = main["path"] if isinstance(main, dict) else main
+    event = _event(one.leaves, reasons, left_out, payload if place.path is not None else None, beside)
+    return Proposal(place.path, who.entity, who.style, quote, event, fields, reasons, left_out)
+
+
+def _entity_said(who: Who) -> str:
+    return ", ".join(f"{name}: {value}" for name, value in who.entity.items())
 
 
 def _quote(
@@ -145,95 +307,6 @@ def _quote(
     return None, "", ""
 
 
-def _fields(
-    leaves: Mapping[str, Leaf],
-    home: str,
-    who: Who,
-    quote: Any,
-    prefix: str,
-    reasons: list[Reason],
-    left_out: list[Reason],
-) -> dict[str, Any]:
-    catalogue = metrics.load()
-    specs = catalogue.of_category(home)
-    names = {tuple(sorted(meaning(name))): spec for spec in specs for name in (spec.name, *spec.aliases)}
-    names |= {tuple(sorted(words.split())): catalogue[name] for words, name in SYNONYMS.get(home, {}).items()}
-    fields: dict[str, Any] = {}
-    naming = set(who.entity.values())
-    for path, leaf in leaves.items():
-        spec = names.get(tuple(sorted(meaning(path.rsplit(".", 1)[-1]))))
-        if spec is None or (path in naming and spec.number):
-            if path not in naming:
-                left_out.append(Reason(path, "no metric of this category has that name; see docs/metrics.md"))
-            continue
-        if spec.money and (quote is None or not path.startswith(prefix)):
-            why = (
-                "money without a stated currency; say it: --quote usd"
-                if quote is None
-                else f"not under {prefix[:-1]}: another currency"
-            )
-            left_out.append(Reason(path, why))
-            continue
-        if spec.name in fields:
-            left_out.append(Reason(path, f"{spec.name} is already read from elsewhere"))
-            continue
-        rule, doubt = _rule(path, leaf, spec)
-        if rule is None:
-            left_out.append(Reason(path, f"looks like {spec.name}, but {doubt}"))
-            continue
-        fields[spec.name] = rule
-        reasons.append(Reason(f"{spec.name} from {path}", f"the name says so, and {doubt}"))
-    main = next((name for name in MAIN if name in fields), None)
-    if main is not None:
-        rule = fields[main]
-        fields[main] = {**(rule if isinstance(rule, dict) else {"path": rule}), "required": True}
-    return fields
-
-
-def meaning(name: str) -> tuple[str, ...]:
-    """Words of a name that carry meaning: a price's change is a change, the quote is said elsewhere."""
-    words = [word for word in tokens_of(name) if word not in ("usd", "pair")]
-    if "change" in words and "price" in words:
-        words.remove("price")
-    return tuple(words)
-
-
-def _rule(path: str, leaf: Leaf, spec: Spec) -> tuple[Any, str]:
-    """How the metric is read and what speaks for it; None and the doubt."""
-    if spec.name in AMBIGUOUS:
-        return None, AMBIGUOUS[spec.name]
-    if not leaf.values:
-        return None, "it has no value in this answer"
-    if spec.unit == "unix_ms":
-        unit = time_unit(leaf.values)
-        return (
-            ({"path": path, "time": unit}, f"its values are times ({unit})")
-            if unit
-            else (None, "its values are not times")
-        )
-    if not spec.number:
-        fits = all(isinstance(value, bool if spec.unit == "bool" else str) for value in leaf.values)
-        return (
-            (path, "its values fit")
-            if fits and spec.unit in ("bool", "text")
-            else (None, f"its values are not {spec.unit}")
-        )
-    numbers = [number_of(value) for value in leaf.values]
-    if any(number is None for number in numbers):
-        return None, "not every value is a number"
-    found = [number for number in numbers if number is not None]
-    zero_is_none = spec.name == "max_supply" or (spec.plausible is not None and spec.plausible[0] > 0)
-    zeros = [value for value, number in zip(leaf.values, found, strict=True) if number == 0 and zero_is_none]
-    rest = [number for number in found if number != 0] if zeros else found
-    if not rest or any(not spec.plausible[0] <= number <= spec.plausible[1] for number in rest if spec.plausible):
-        return None, f"its values are outside of what is plausible ({spec.plausible})"
-    if spec.unit == "percent" and max(map(abs, rest)) <= FRACTION_AT_MOST:
-        return None, "its values are so small that they may be fractions"
-    marks = "".join(mark for mark in "$%," if any(isinstance(value, str) and mark in value for value in leaf.values))
-    more = ({"nulls": list(dict.fromkeys(zeros))} if zeros else {}) | ({"strip": marks} if marks else {})
-    return ({"path": path, **more} if more else path), f"{len(rest)} values are plausible"
-
-
 def _check_order(
     fields: dict[str, Any],
     rows: list[dict[str, Any]],
@@ -256,16 +329,25 @@ def _check_order(
 
 
 def _event(
-    leaves: Mapping[str, Leaf], reasons: list[Reason], left_out: list[Reason], around: Any
+    leaves: Mapping[str, Leaf], reasons: list[Reason], left_out: list[Reason], around: Any, beside: str
 ) -> dict[str, str] | None:
     times = [
         (Times.rank(path), path, time_unit(leaf.values))
         for path, leaf in leaves.items()
         if Times.rank(path) is not None
     ]
-    known = sorted((rank, path, unit) for rank, path, unit in times if unit is not None and rank is not None)
-    if known:
-        _, path, unit = known[0]
+    near = beside.rpartition(".")[0]
+    known = sorted(
+        (path.rpartition(".")[0] != near, rank, path, unit)
+        for rank, path, unit in times
+        if unit is not None and rank is not None
+    )
+    if known and known[0][0] and near and "." not in known[0][2]:
+        _, _, path, _ = known[0]
+        because = "outside of the data: may be the time of the answer; if the documentation says data: event"
+        left_out[:] = [*(reason for reason in left_out if reason.what != path), Reason(path, because)]
+    elif known:
+        _, _, path, unit = known[0]
         reasons.append(
             Reason(f"event {path}, unit {unit}", "its name says when, and its values are of that size or form")
         )

@@ -82,6 +82,10 @@ def _limits(provider: Provider) -> Found:
                 )
 
 
+OWN_MACHINE = ("http://127.0.0.1", "http://localhost")
+"""Only a provider on this very machine may be asked without encryption."""
+
+
 def _requests(provider: Provider) -> Found:
     for name, endpoint in provider.endpoints.items():
         here: Place = ("endpoints", name)
@@ -115,7 +119,7 @@ def _requests(provider: Provider) -> Found:
     if provider.probe is not None and provider.probe.endpoint not in provider.endpoints:
         yield ("probe", "endpoint"), f"expected an endpoint{near(provider.probe.endpoint, provider.endpoints)}"
     for address in provider.bases.values():
-        if not address.startswith("https://"):
+        if not address.startswith(("https://", *OWN_MACHINE)):
             yield ("bases",), f"expected https, got {address!r}"
 
 

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from services.collector.leaves import number_of, time_unit, tokens_of
 from services.collector.map import identity
 from services.collector.proposal import Proposal, propose
+from services.collector.registry.mapping import Emit
+from services.collector.vocabulary import Vocabulary
+from services.collector.wording import Reason
 from services.common.errors import DefinitionError
 
 COINS: list[dict[str, Any]] = [
@@ -205,3 +209,102 @@ def test_words_of_names() -> None:
 )
 def test_numbers_in_texts(value: Any, number: float | None) -> None:
     assert number_of(value) == number
+
+
+def test_a_name_that_other_definitions_use_is_understood_and_one_that_they_use_differently_is_not() -> None:
+    known = Vocabulary()
+    for number in range(4):
+        known.add("exchange", "topBid", "bid", f"p{number}")
+        known.add("exchange", "amount", ("trade_size", "volume_base_24h")[number % 2], f"p{number}")
+    rows = [{"symbol": symbol, "last": 10.5, "topBid": 10.0, "amount": 7.0} for symbol in ("BTCUSDT", "ETHUSDT")]
+    found = proposed(rows, "exchange", known=known)
+    assert found.fields == {"last": {"path": "last", "required": True}, "bid": "topBid"}
+    assert Reason("bid from topBid", "4 definitions mean it by this name, and 2 values are plausible") in found.reasons
+    assert left(found)["amount"] == "this name stands for different things: volume_base_24h (2)"
+
+
+def test_a_volume_needs_the_other_one_to_say_what_it_counts() -> None:
+    known = Vocabulary()
+    for number in range(3):
+        known.add("exchange", "volume", "volume_base_24h", f"p{number}")
+        known.add("exchange", "turnover", "volume_quote_24h", f"p{number}")
+    rows = [{"symbol": symbol, "last": 10.0, "volume": 7.0, "turnover": 69.0} for symbol in ("BTCUSDT", "ETHUSDT")]
+    assert set(proposed(rows, "exchange", known=known).fields) == {"last", "volume_base_24h", "volume_quote_24h"}
+    for row in rows:
+        del row["turnover"]
+    assert "of the base or of the money" in left(proposed(rows, "exchange", known=known))["volume"]
+
+
+def test_one_thing_is_known_from_the_request() -> None:
+    book = {"ts": 1795341600123, "bids": [["10.0", "1"], ["9.5", "2"]], "asks": [["10.5", "3"]]}
+    found = proposed(book, "exchange", asked={"limit": "5", "market": "BTC-USDT"})
+    assert (found.entity, found.style) == (
+        {"kind": "pair", "symbol": "$param.market"},
+        {"separator": "-", "case": "upper"},
+    )
+    assert found.event == {"path": "ts", "unit": "ms"}
+    assert found.book == {"kind": "snapshot", "entity": found.entity, "bids": "bids", "asks": "asks"}
+    assert found.fields == {
+        "bid": {"each": "bids", "path": "[0]", "take": "max", "required": True},
+        "bid_size": {"each": "bids", "by": "[0]", "path": "[1]", "take": "max"},
+        "ask": {"each": "asks", "path": "[0]", "take": "min"},
+        "ask_size": {"each": "asks", "by": "[0]", "path": "[1]", "take": "min"},
+    }
+    crossed = {"bids": [["10.0", "1"]], "asks": [["9.5", "3"]]}
+    with pytest.raises(DefinitionError):
+        proposed(crossed, "exchange", asked={"market": "BTC-USDT"})
+
+
+def test_many_rows_about_one_thing_do_not_say_which_is_the_newest() -> None:
+    rows = [{"last": 10.5, "bid": 10.0}, {"last": 10.6, "bid": 10.1}]
+    with pytest.raises(DefinitionError):
+        proposed({"data": rows}, "exchange", asked={"symbol": "BTCUSDT"})
+
+
+def test_a_feed_needs_no_guess() -> None:
+    found = proposed({"title": "t", "items": []}, "news", body="rss")
+    assert (found.rows, found.entity, found.event) == (
+        "items[*]",
+        {"kind": "story", "url": "link"},
+        {"path": "published", "unit": "iso"},
+    )
+    assert list(found.fields) == ["title", "url", "published_at", "author", "summary", "tags"]
+
+
+def test_bars_without_names_are_told_by_their_values_and_mapped_when_they_are_minutes() -> None:
+    bars = [[1795341600, "10.0", "12.0", "9.0", "11.0", "5"], [1795341660, "11.0", "11.5", "8.0", "8.5", "6"]]
+    with pytest.raises(DefinitionError) as error:
+        proposed({"result": bars}, "exchange", asked={"pair": "BTCUSDT"})
+    assert 'time "[0]" in s, high: "[2]", low: "[3]", open: "[1]", close: "[4]"' in str(error.value)
+    found = proposed({"result": bars}, "exchange", asked={"pair": "BTCUSDT", "interval": "1m"})
+    assert found.emit() == {
+        "rows": "result[*]",
+        "when": [{"path": "$param.interval", "eq": "1m"}],
+        "entity": {"kind": "pair", "symbol": "$param.pair"},
+        "quote": "pair",
+        "event": {"path": "[0]", "unit": "s"},
+        "fields": {
+            "candle_open_1m": "[1]",
+            "candle_high_1m": "[2]",
+            "candle_low_1m": "[3]",
+            "candle_close_1m": {"path": "[4]", "required": True},
+        },
+    }
+
+
+def test_the_answer_of_a_call_is_read_as_others_read_it() -> None:
+    emit = msgspec.convert(
+        {
+            "entity": {"kind": "chain", "chain_is": "base"},
+            "fields": {"gas_price_gwei": {"path": ".", "type": "hex", "unit": "wei"}},
+        },
+        Emit,
+    )
+    known = Vocabulary()
+    for number in range(3):
+        known.add_call("rpc", "eth_gasPrice", emit, f"p{number}")
+    found = proposed("0x77359400", "rpc", entity="chain:ethereum", known=known, method="eth_gasPrice", body="jsonrpc")
+    assert found.entity == {"kind": "chain", "chain_is": "ethereum"}
+    assert found.fields == {"gas_price_gwei": {"path": ".", "type": "hex", "unit": "wei"}}
+    with pytest.raises(DefinitionError, match="--entity chain:ethereum"):
+        proposed("0x77359400", "rpc", known=known, method="eth_gasPrice", body="jsonrpc")
