@@ -8,7 +8,6 @@ from typing import Any, Literal, NamedTuple, Protocol
 from msgspec import Struct
 
 from schemas.events import Value
-from services.aggregator.fusion import Witness
 
 EPOCH_SPAN = 2**40
 """`version = epoch * EPOCH_SPAN + offset`: the newest raw record folded, unique and rising per log."""
@@ -128,10 +127,10 @@ class Source:
 
     __slots__ = (
         "endpoint",
-        "form",
         "group",
         "number",
         "origin",
+        "plain_numbers",
         "plan",
         "provider",
         "quote",
@@ -139,7 +138,6 @@ class Source:
         "shape",
         "voice",
         "weight",
-        "witness",
     )
 
     def __init__(
@@ -155,7 +153,7 @@ class Source:
         taken: bool,
         rank: int,
         fresh_ms: int,
-        witness: Witness | None,
+        plain_numbers: bool,
     ) -> None:
         self.number = number
         self.provider = provider
@@ -175,10 +173,8 @@ class Source:
             shape.candle,
             shape.keep_ms,
         )
-        self.witness = witness
-        """What it is to the fuser where nobody else speaks; None where its metrics are not all plain numbers."""
-        self.form: Any = None
-        """The record of an entity of which only this source speaks (render.Form)."""
+        self.plain_numbers = plain_numbers
+        """Whether all it says are numbers, to which no named rule is applied."""
         self.voice: Voice = (provider, group, weight, shape.names, frozenset(shape.names), fresh_ms, ORIGINS[origin])
 
 

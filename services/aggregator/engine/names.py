@@ -5,11 +5,14 @@ from __future__ import annotations
 from msgspec import msgpack
 
 from services.aggregator.engine.model import Source
+from services.aggregator.engine.render import Choir
 from services.aggregator.engine.rules import Rules
-from services.aggregator.fusion import Witness
 
 ROBUST = "robust"
 """The strategy whose answers need no rule beside the model."""
+
+MOST_CHOIRS = 2048
+"""Forms that are kept; a partition's entities share some dozens."""
 
 SourceKey = tuple[str, str, str | None, str | None, float, str, tuple[str, ...]]
 """provider, endpoint, quote, group, weight, origin, metric names"""
@@ -22,6 +25,7 @@ class Names:
         self.rules = rules
         self.sources: list[Source] = []
         self.by_key: dict[SourceKey, Source] = {}
+        self._choirs: dict[frozenset[int] | int, Choir | None] = {}
 
     def source(self, key: SourceKey) -> Source:
         """The source of this key, new or known."""
@@ -35,7 +39,6 @@ class Names:
             fresh_ms = min((self.rules.freshness_ms.get(name, 0) for name in metrics), default=0)
             specs = tuple(self.rules.specs[name] for name in metrics if name in self.rules.specs)
             plain = bool(specs) and len(specs) == len(metrics) and all(s.number and s.strategy == ROBUST for s in specs)
-            witness = Witness(specs, provider, group or provider, weight) if plain else None
             found = Source(
                 number,
                 provider,
@@ -48,11 +51,22 @@ class Names:
                 taken,
                 rank,
                 fresh_ms,
-                witness,
+                plain,
             )
             self.sources.append(found)
             self.by_key[key] = found
         return found
+
+    def choir(self, numbers: frozenset[int] | int) -> Choir | None:
+        """The form of the records of entities of which these sources speak (or this one); None where there is none."""
+        try:
+            return self._choirs[numbers]
+        except KeyError:
+            if len(self._choirs) >= MOST_CHOIRS:
+                self._choirs.clear()
+            several = numbers if isinstance(numbers, frozenset) else (numbers,)
+            found = self._choirs[numbers] = Choir.of([self.sources[number] for number in several], self.rules)
+            return found
 
     def dump(self) -> bytes:
         """The table, to be read by `load`."""

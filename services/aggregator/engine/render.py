@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 from msgspec import Struct
 
 from schemas.events import Origin, Value
+from services.aggregator.engine import quarantine
 from services.aggregator.engine.emit import claims, quote_of
 from services.aggregator.engine.model import Entity
 from services.aggregator.engine.model import Source as Statements
-from services.aggregator.fusion import Ask, Fuser, Lone, quality
-from services.aggregator.fusion.layout import O_TIMELINESS, O_VALUE
+from services.aggregator.fusion import Ask, Fuser, Spec, quality
+from services.aggregator.fusion.layout import MOST_SOURCES, O_TIMELINESS, OUT_WIDTH, REASONS, ROW_WIDTH
+from services.aggregator.fusion.numbers import Batch, Numbers, Results
 from services.aggregator.fusion.quality import Quality
+from services.aggregator.fusion.rows import DIGITS
 
 if TYPE_CHECKING:
     from services.aggregator.engine.names import Names
@@ -69,104 +72,180 @@ Rendered = tuple[bytes, "float | None", str]
 """The fused record as bytes, its price (market only) and its origin."""
 
 
-class Form(Struct):
-    """The record of an entity of which one source says one kind of thing, to be filled in again and again.
+class Part(NamedTuple):
+    """One metric of a choir: who may say it, and the record's objects for it, to be filled in again and again."""
 
-    Most entities of a long tail are like that, and making a dozen objects for each took half of the time of a record.
-    """
+    spec: Spec
+    money: bool
+    fresh_ms: int
+    picks: tuple[tuple[tuple[int, int], ...], ...]
+    """For each provider, which statements of it say so: number of the source, place among its values. The newest counts."""
+    providers: tuple[str, ...]
+    pairs: tuple[tuple[str, str], ...]
+    """provider, group"""
+    weights: tuple[float, ...]
+    metric: _Metric
+    said: tuple[_Source, ...]
+    quality: Quality
+
+
+class Choir(Struct):
+    """The record of an entity of which this set of sources speaks: as many entities as share the set share its form."""
 
     record: _Fused
-    metrics: list[tuple[_Metric, _Source, Quality]]
-    whole: Quality
+    parts: list[Part]
     money: bool
-    price: int
-    """Place of the price among the metrics, -1 without one."""
 
     @classmethod
-    def of(cls, source: Statements, rules: Rules) -> Form:
-        """Everything that is the same for all such entities."""
-        rows = []
-        metrics: dict[str, Any] = {}
-        several = len(source.shape.names) > 1
-        whole = Quality(1.0, 1.0, 0.0, 0.0, 0.0)
-        for name in source.shape.names:
-            own = Quality(1.0, 1.0, 0.0, 0.0, 0.0) if several else whole
-            said = _Source(source.provider, 0.0, 0, 1.0)
-            method = rules.specs[name].strategy
-            metric = _Metric(
-                0.0, 0.0, sources=1, voices=1.0, method=method, by=[said], quality=own if several else None
+    def of(cls, sources: Sequence[Statements], rules: Rules) -> Choir | None:
+        """The form of these sources; None when some of what they say is not a plain number."""
+        if any(not source.plain_numbers for source in sources):
+            return None
+        picks: dict[str, dict[str, list[Statements]]] = {}
+        for source in sorted(sources, key=lambda source: (source.rank, source.number)):
+            for name in source.shape.names:
+                same = picks.setdefault(name, {}).setdefault(source.provider, [])
+                # The least converted speaks; where it cannot, the general way decides.
+                if not same or same[0].rank == source.rank:
+                    same.append(source)
+        parts = []
+        several = len(picks) > 1
+        for name, by in picks.items():
+            if len(by) > MOST_SOURCES:
+                return None
+            spec, own = rules.specs[name], Quality(1.0, 0.0, 0.0, 0.0, 0.0)
+            said = tuple(_Source(provider, 0.0, 0) for provider in by)
+            metric = _Metric(0.0, 0.0, method=spec.strategy, by=list(said), quality=own if several else None)
+            first = [same[0] for same in by.values()]
+            parts.append(
+                Part(
+                    spec,
+                    name in rules.money,
+                    rules.freshness_ms[name],
+                    tuple(tuple((one.number, one.shape.names.index(name)) for one in same) for same in by.values()),
+                    tuple(by),
+                    tuple((one.provider, one.group) for one in first),
+                    tuple(one.weight for one in first),
+                    metric,
+                    said,
+                    own,
+                )
             )
-            rows.append((metric, said, own))
-            metrics[name] = metric
-        origin = _ORIGIN_OF[source.voice[6]]
-        record = _Fused("", rules.category, 0, 0, origin, metrics, quality=whole)
-        names = source.shape.names
-        return cls(
-            record,
-            rows,
-            whole,
-            any(name in rules.money for name in names),
-            names.index("price") if "price" in names else -1,
-        )
+        if any(len({(one.group, one.weight) for one in same}) > 1 for by in picks.values() for same in by.values()):
+            return None
+        origin = _ORIGIN_OF[max(source.voice[6] for source in sources)]
+        record = _Fused("", rules.category, 0, 0, origin, {part.spec.name: part.metric for part in parts})
+        return cls(record, parts, any(part.money for part in parts))
 
-    def render(self, entity: Entity, given: Sequence[float], ts_ms: int, told: Sequence[Sequence[float]]) -> Rendered:
-        """The record of one entity, from what was said of it and the answers to its metrics (layout.OUTS)."""
-        record = self.record
+    def ask(self, entity: Entity, rules: Rules, numbers: Numbers, batch: Batch) -> bool:
+        """Put the entity's windows into the batch; False, and nothing is put, where something needs a closer look."""
+        slots, as_of_ms = entity.slots, entity.as_of_ms
+        said, times = batch.said, batch.times
+        rows, asked, before = len(batch.rows), len(batch.slots), len(said)
+        metrics = numbers.state.keys.get(entity.name)
+        bound = rules.newcomers
+        for part in self.parts:
+            spec, money, fresh_ms, picks, providers, pairs, weights, _, _, _ = part
+            first = len(said)
+            for pick in picks:
+                number, place = pick[0]
+                slot = slots[number]
+                if len(pick) > 1:
+                    for other, there in pick:
+                        if slots[other][0] > slot[0]:
+                            slot, place = slots[other], there
+                ts_ms = slot[0]
+                value = slot[3][place]
+                rate = slot[2]
+                if as_of_ms - ts_ms > fresh_ms or (money and rate is None):
+                    break
+                if money and rate != 1.0:
+                    value = value * rate  # type: ignore[operator]
+                said.append(value)
+                times.append(ts_ms)
+            n = len(said) - first
+            if n < len(providers) or (
+                bound is not None and bound.metric == spec.name and _far_apart(said[first:], bound)
+            ):
+                del said[before:], times[before:], batch.weights[before:], batch.slots[asked:], batch.rows[rows:]
+                return False
+            batch.weights += weights
+            numbers.put(batch, spec, metrics, providers, pairs, as_of_ms)
+        return True
+
+    def tell(self, entity: Entity, batch: Batch, results: Results, row: int, first: int) -> Rendered | None:
+        """The record of an entity, whose windows are the batch's from this row and this observation on; None without a value."""
+        outs, shares, codes = results
         as_of_ms = entity.as_of_ms
-        age_ms = as_of_ms - ts_ms if ts_ms < as_of_ms else 0
-        total = sure = 0.0
-        for (metric, said, own), value, out in zip(self.metrics, given, told, strict=True):
-            metric.value, confidence, metric.low, metric.high, metric.spread, _, _, _, timely = out[: O_TIMELINESS + 1]
-            metric.confidence = own.confidence = confidence
-            metric.as_of_ms = ts_ms
-            said.value, said.age_ms = value, age_ms
-            own.timeliness = timely
-            total += timely
-            sure += confidence
-        n = len(told)
-        if n > 1:
-            self.whole.timeliness, self.whole.confidence = total / n, sure / n
+        price: float | None = None
+        qualities = []
+        for part in self.parts:
+            metric, said, own = part.metric, part.said, part.quality
+            at = row * OUT_WIDTH
+            end = first + len(said)
+            value, sure, metric.low, metric.high, metric.spread, used, voices, agreed, timely = outs[
+                at : at + O_TIMELINESS + 1
+            ]
+            if not used:
+                return None
+            if not 1e-10 < abs(value) < 1e30:
+                value = float(f"{value:.{DIGITS}g}")
+            if part.spec.name == "price":
+                price = value
+            newest_ms = 0
+            for one, told, ts_ms, share in zip(
+                said, batch.said[first:end], batch.times[first:end], shares[first:end], strict=True
+            ):
+                if ts_ms > newest_ms:
+                    newest_ms = ts_ms  # type: ignore[assignment]
+                one.value, one.weight, one.why = told, share, None
+                one.age_ms = as_of_ms - ts_ms if ts_ms < as_of_ms else 0  # type: ignore[assignment]
+            if used < len(said):
+                for one, code in zip(said, codes[first:end], strict=True):
+                    one.why = REASONS[int(code)]
+            metric.value, metric.confidence, metric.sources, metric.voices = value, sure, int(used), voices
+            metric.as_of_ms = newest_ms
+            own.consistency, own.timeliness, own.confidence = agreed, timely, sure
+            own.diversity = 1.0 - 1.0 / voices if voices > 1.0 else 0.0
+            qualities.append(own)
+            row += 1
+            first = end
+        record = self.record
+        record.quality = qualities[0] if len(qualities) == 1 else quality.of_record(qualities, len(qualities))
         record.entity, record.version, record.as_of_ms = entity.name, entity.version, as_of_ms
-        if self.money:
-            record.quote = quote_of(entity.name, record.category, True)
-        return _encode(record), told[self.price][O_VALUE] if self.price >= 0 else None, record.origin
+        record.quote = quote_of(entity.name, record.category, True) if self.money else None
+        return _encode(record), price, record.origin
+
+
+def _far_apart(prices: Sequence[float], bound: quarantine.Bound) -> bool:
+    """Whether somebody could be in quarantine: nobody is where no two prices are that far apart."""
+    return len(prices) > bound.peers and not 0.0 < max(prices) <= bound.factor * min(prices)
 
 
 def render(entities: Sequence[Entity], names: Names, rules: Rules, fuser: Fuser) -> list[Rendered]:
     """The fused records of these entities, in their order."""
-    lone: list[Lone] = []
-    alone: list[tuple[Entity, Statements]] = []
+    numbers = fuser.begin()
+    batch = numbers.begin()
+    sung: list[tuple[Entity, Choir, int, int]] = []
     others: list[Entity] = []
-    sources, money = names.sources, rules.money
     for entity in entities:
         slots = entity.slots
-        if len(slots) == 1:
-            ((number, (ts_ms, _, rate, values)),) = slots.items()
-            source = sources[number]
-            witness = source.witness
-            as_of_ms = entity.as_of_ms
-            counted = source.shape.money
-            if witness is not None and as_of_ms - ts_ms <= source.voice[5] and (rate is not None or not counted):
-                if counted and rate != 1.0:
-                    values = tuple(
-                        value * rate if name in money else value  # type: ignore[operator]
-                        for name, value in zip(source.shape.names, values, strict=True)
-                    )
-                lone.append(_new(Lone, (witness, entity.name, values, ts_ms, as_of_ms)))
-                alone.append((entity, source))
+        choir = names.choir(frozenset(slots) if len(slots) > 1 else next(iter(slots)))
+        if choir is not None:
+            row, first = len(batch.rows) // ROW_WIDTH, len(batch.said)
+            if choir.ask(entity, rules, numbers, batch):
+                sung.append((entity, choir, row, first))
                 continue
         others.append(entity)
-    if not lone:
-        return _render(others, names, rules, fuser)
     found: dict[bytes, Rendered] = {}
-    for (entity, source), said, told in zip(alone, lone, fuser.answer_lone(lone), strict=True):
-        if told is None:
-            others.append(entity)
-            continue
-        form = source.form
-        if form is None:
-            form = source.form = Form.of(source, rules)
-        found[entity.key] = form.render(entity, said.values, said.ts_ms, told)
+    if sung:
+        results = numbers.run(batch)
+        for entity, choir, row, first in sung:
+            told = choir.tell(entity, batch, results, row, first)
+            if told is None:
+                others.append(entity)
+            else:
+                found[entity.key] = told
     if others:
         for entity, rendered in zip(others, _render(others, names, rules, fuser), strict=True):
             found[entity.key] = rendered

@@ -2,6 +2,6 @@
 
 from services.aggregator.fusion.fuser import Fuser
 from services.aggregator.fusion.model import Answer, Observation, Plain, Spec
-from services.aggregator.fusion.numbers import Ask, Lone, Witness
+from services.aggregator.fusion.numbers import Ask
 
-__all__ = ["Answer", "Ask", "Fuser", "Lone", "Observation", "Plain", "Spec", "Witness"]
+__all__ = ["Answer", "Ask", "Fuser", "Observation", "Plain", "Spec"]

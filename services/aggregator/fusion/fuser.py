@@ -11,7 +11,7 @@ from services.aggregator.fusion import quality, state, words
 from services.aggregator.fusion.compiled import KERNELS
 from services.aggregator.fusion.layout import LAG, MOST_SOURCES, N_IN, RIGHT, S2, VOICE
 from services.aggregator.fusion.model import Answer, Observation, Spec, nothing
-from services.aggregator.fusion.numbers import Ask, Lone, Numbers
+from services.aggregator.fusion.numbers import Ask, Numbers
 
 _PROVIDER = itemgetter(0)
 _NUMERIC = frozenset(("rel", "abs"))
@@ -69,11 +69,11 @@ class Fuser:
             return [next(answers) if one is None else one for one in found]
         return found  # type: ignore[return-value]
 
-    def answer_lone(self, told: Sequence[Lone]) -> list[list[list[float]] | None]:
-        """The answers to lone statements, as rows of layout.OUTS; None where `answer_all` has to be asked."""
+    def begin(self) -> Numbers:
+        """For those who put windows of numbers together themselves: with everything learned that was told so far."""
         if self._taught:
             self._learn()
-        return self.numbers.answer_lone(told)
+        return self.numbers
 
     def _single(self, ask: Ask) -> Answer:
         """A window that is empty, or too full, or of words."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,13 +18,13 @@ from services.aggregator.fusion.layout import (
     O_RIVAL_VAR,
     O_SURE,
     O_USED,
-    O_VALUE,
     O_VAR,
     OUT_WIDTH,
     PAIRS,
     RANGE,
     REASONS,
     RIGHT,
+    ROW_WIDTH,
     S2,
     SCRATCH,
     SHIFTS,
@@ -38,23 +38,21 @@ from services.aggregator.fusion.state import Floats, Key, State, start_vol
 from services.aggregator.fusion.strategies import STRATEGIES, Claims
 
 
-class Witness(NamedTuple):
-    """Who says what kind of thing about many keys: metrics that are numbers without a named rule, always all of them."""
+class Batch:
+    """Windows by columns, one after the other: what `Numbers.put` closes, and `Numbers.run` answers."""
 
-    specs: tuple[Spec, ...]
-    provider: str
-    group: str
-    weight: float
+    __slots__ = ("rows", "said", "slots", "times", "weights")
+
+    def __init__(self) -> None:
+        self.rows: list[float] = []
+        self.said: list[Any] = []
+        self.times: list[float] = []
+        self.weights: list[float] = []
+        self.slots: list[int] = []
 
 
-class Lone(NamedTuple):
-    """What a witness says of a key of which nobody else speaks."""
-
-    witness: Witness
-    key: str
-    values: Sequence[float]
-    ts_ms: int
-    as_of_ms: int
+Results = tuple[list[float], list[float], list[float]]
+"""layout.OUTS row by row; and by observation: share of the answer, and code of the reason why not."""
 
 
 MOST_SPECS = 4096
@@ -84,41 +82,63 @@ class Numbers:
         self._plans: dict[int, tuple[Spec, int]] = {}
         """By the address of a specification: itself, so that the address stays its own, and its row."""
 
+    def put(
+        self,
+        batch: Batch,
+        spec: Spec,
+        metrics: Mapping[str, Key] | None,
+        providers: Sequence[str],
+        pairs: Iterable[tuple[str, str]],
+        as_of_ms: int,
+    ) -> None:
+        """Close a window: its values, times and weights are in the batch; `metrics` is what is remembered of its key."""
+        entry = metrics.get(spec.name) if metrics is not None else None
+        held = self._plans.get(id(spec))
+        plan = held[1] if held is not None else self._plan(spec)
+        slots = batch.slots
+        before = len(slots)
+        if entry is None:
+            batch.rows += (len(providers), as_of_ms, plan, 0, 0)
+            known: Mapping[str, int] = {}
+            try:
+                slots += map(self.state.strangers_of(spec.name).__getitem__, pairs)
+                return
+            except KeyError:
+                del slots[before:]
+        else:
+            batch.rows += (len(providers), as_of_ms, plan, entry.address, entry.capacity)
+            known = entry.slot_of
+            try:
+                slots += map(known.__getitem__, providers)
+                return
+            except KeyError:
+                del slots[before:]
+        for provider, group in pairs:
+            slot = known.get(provider)
+            slots.append(self.state.stranger(spec.name, provider, group) if slot is None else slot)
+
+    def run(self, batch: Batch) -> Results:
+        """The results of all windows of a batch."""
+        return self._run(
+            len(batch.rows) // ROW_WIDTH, batch.rows, batch.said, batch.times, batch.weights, batch.slots, 0
+        )
+
+    def begin(self) -> Batch:
+        """A new batch; between two of them, what was numbered may be numbered anew."""
+        self._begin()
+        return Batch()
+
     def answer(self, asks: Sequence[Ask]) -> list[Answer]:
         """The answers by each metric's strategy."""
-        self._begin()
-        rows: list[float] = []
-        said: list[Any] = []
-        times: list[float] = []
-        weights: list[float] = []
-        slots: list[int] = []
+        batch = self.begin()
         keys = self.state.keys
-        plans = self._plans
         for spec, key, observations, as_of_ms in asks:
             providers, groups, values, ts_ms, weight = zip(*observations, strict=True)
-            metrics = keys.get(key)
-            entry = metrics.get(spec.name) if metrics is not None else None
-            held = plans.get(id(spec))
-            plan = held[1] if held is not None else self._plan(spec)
-            if entry is None:
-                rows += (len(values), as_of_ms, plan, 0, 0)
-                codes = self.state.strangers_of(spec.name)
-                try:
-                    slots += map(codes.__getitem__, zip(providers, groups, strict=True))
-                except KeyError:
-                    del slots[len(said) :]
-                    slots += self._codes(spec, None, observations)
-            else:
-                rows += (len(values), as_of_ms, plan, entry.address, entry.capacity)
-                try:
-                    slots += map(entry.slot_of.__getitem__, providers)
-                except KeyError:
-                    del slots[len(said) :]
-                    slots += self._codes(spec, entry, observations)
-            said += values
-            times += ts_ms
-            weights += weight
-        outs, shares, codes_out = self._run(len(asks), rows, said, times, weights, slots, 0)
+            batch.said += values
+            batch.times += ts_ms
+            batch.weights += weight
+            self.put(batch, spec, keys.get(key), providers, list(zip(providers, groups, strict=True)), as_of_ms)
+        outs, shares, codes_out = self.run(batch)
         answers = []
         first = at = 0
         for spec, _, observations, as_of_ms in asks:
@@ -148,59 +168,6 @@ class Numbers:
             first += n
             at += OUT_WIDTH
         return answers
-
-    def answer_lone(self, told: Sequence[Lone]) -> list[list[list[float]] | None]:
-        """For each, the results of its metrics (OUTS); None where something was learned of the key, or a value is refused."""
-        self._begin()
-        rows: list[float] = []
-        said: list[Any] = []
-        times: list[float] = []
-        weights: list[float] = []
-        slots: list[int] = []
-        keys = self.state.keys
-        forms: dict[int, tuple[list[int], list[int], list[float]]] = {}
-        found: list[list[list[float]] | None] = []
-        for witness, key, values, ts_ms, as_of_ms in told:
-            if key in keys:
-                found.append(None)
-                continue
-            found.append([])
-            form = forms.get(id(witness))
-            if form is None:
-                form = forms[id(witness)] = self._form(witness)
-            plans, codes, weight = form
-            for plan in plans:
-                rows += (1, as_of_ms, plan, 0, 0)
-                times.append(ts_ms)
-            said += values
-            weights += weight
-            slots += codes
-        if not said:
-            return found
-        outs, _, _ = self._run(len(said), rows, said, times, weights, slots, 0)
-        at = 0
-        for place, one in enumerate(told):
-            own = found[place]
-            if own is None:
-                continue
-            for _ in one.values:
-                out = outs[at : at + OUT_WIDTH]
-                at += OUT_WIDTH
-                if not 1e-10 < abs(out[O_VALUE]) < 1e30:
-                    out[O_VALUE] = float(f"{out[O_VALUE]:.{DIGITS}g}")
-                if not out[O_USED]:
-                    found[place] = None
-                own.append(out)
-        return found
-
-    def _form(self, witness: Witness) -> tuple[list[int], list[int], list[float]]:
-        specs, provider, group, weight = witness
-        plans = []
-        for spec in specs:
-            held = self._plans.get(id(spec))
-            plans.append(held[1] if held is not None else self._plan(spec))
-        codes = [self.state.stranger(spec.name, provider, group) for spec in specs]
-        return plans, codes, [weight] * len(specs)
 
     def learn(self, asks: Sequence[Ask]) -> None:
         """Learn from closed windows, in this order."""
@@ -265,15 +232,6 @@ class Numbers:
         self._plans[id(spec)] = spec, place
         return place
 
-    def _codes(self, spec: Spec, entry: Key | None, observations: Iterable[Observation]) -> list[int]:
-        """Slots of those that the key knows, codes of the others."""
-        known = entry.slot_of if entry is not None else {}
-        codes = []
-        for o in observations:
-            slot = known.get(o.provider)
-            codes.append(self.state.stranger(spec.name, o.provider, o.group) if slot is None else slot)
-        return codes
-
     def _run(
         self,
         count: int,
@@ -283,7 +241,7 @@ class Numbers:
         weights: list[float],
         slots: list[int],
         teach: int,
-    ) -> tuple[list[float], list[float], list[float]]:
+    ) -> Results:
         """One call for all rows: the results by row, and shares and codes by observation."""
         total = len(said)
         try:

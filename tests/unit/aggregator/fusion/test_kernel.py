@@ -8,7 +8,7 @@ import random
 import numpy as np
 import pytest
 
-from services.aggregator.fusion import Answer, Fuser, Lone, Observation, Plain, Witness, lags, rows
+from services.aggregator.fusion import Answer, Fuser, Observation, Plain, lags, rows
 from services.aggregator.fusion.bench import generator
 from services.aggregator.fusion.compiled import KERNELS, Kernels
 from services.aggregator.fusion.layout import (
@@ -23,7 +23,6 @@ from services.aggregator.fusion.layout import (
     LAG,
     LAST_VALUE,
     MEAN,
-    O_TIMELINESS,
     PID,
     RIGHT,
     ROW,
@@ -158,20 +157,6 @@ def test_a_lone_statement_is_weighed_as_in_the_reference() -> None:
             assert found.value == pytest.approx(expected.value, rel=1e-9)
             assert found.confidence == pytest.approx(expected.confidence, abs=1e-9)
             assert (found.weights, found.why, found.n_sources, found.n_voices) == ([1.0], [None], 1, 1.0)
-            witness = Witness((SPEC,), name, name, said.weight)
-            (rows_of,) = fuser.answer_lone([Lone(witness, "k", (said.value,), said.ts_ms, as_of)])  # type: ignore[arg-type]
-            assert rows_of is not None
-            assert rows_of[0][:5] == [found.value, found.confidence, found.low, found.high, found.spread]
-            assert rows_of[0][O_TIMELINESS] == found.quality.timeliness
-
-
-def test_a_lone_statement_about_a_known_key_is_left_to_the_model() -> None:
-    fuser = Fuser()
-    for as_of, window in windows("clean", 3):
-        fuser.learn(SPEC, "k", window, as_of)
-    witness = Witness((SPEC,), "a", "a", 1.0)
-    assert fuser.answer_lone([Lone(witness, "k", (1.0,), as_of, as_of)]) == [None]
-    assert fuser.answer_lone([Lone(witness, "new", (-1.0,), as_of, as_of)]) == [None]
 
 
 def told(scenario: str, count: int) -> tuple[list[Answer], bytes, bytes | None]:
