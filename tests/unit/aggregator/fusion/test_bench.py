@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from services.aggregator.fusion.bench import command, generator, score
+from services.aggregator.fusion.bench import command, drawn, generator, score
 from services.aggregator.fusion.bench.baselines import (
     BASELINES,
     Accu,
@@ -159,3 +159,51 @@ def test_the_command_writes_table_json_and_diagram(tmp_path: Path, capsys: pytes
     assert code in (0, 1)
     assert "| clean/24 |" in capsys.readouterr().out
     assert {path.name for path in tmp_path.iterdir()} == {"fusion.json", "fusion-reliability.png"}
+
+
+def test_a_drawn_world_is_its_seed_s_and_nobody_is_silent_in_it_for_good() -> None:
+    one, two, other = drawn.draw(17), drawn.draw(17), drawn.draw(18)
+    assert one.name == two.name != other.name
+    assert np.array_equal(one.run.values, two.run.values, equal_nan=True)
+    assert np.isfinite(one.run.values).any(axis=1).all()
+    assert one.run.values.shape == (len(one.run.truth), one.world.providers)
+
+
+@pytest.mark.parametrize("name", drawn.FAULTS)
+def test_each_fault_changes_those_it_strikes_and_no_others(name: str) -> None:
+    world = generator.World(providers=6, windows=120)
+    fault, _ = drawn.FAULTS[name]
+
+    def spoiled(stage: generator.Stage) -> None:
+        # What a fault draws must not change what the world draws.
+        own, stage.random = stage.random, np.random.default_rng(5)
+        fault(stage, np.array([1, 4]))
+        stage.random = own
+
+    plain = generator.simulate("plain", 3, world, generator.clean)
+    struck = generator.simulate("struck", 3, world, spoiled)
+    same = [
+        np.array_equal(plain.values[:, i], struck.values[:, i])
+        and np.array_equal(plain.times_ms[:, i], struck.times_ms[:, i])
+        for i in range(6)
+    ]
+    # What a provider sees is drawn after what the one before it saw, so the first is untouched in any case.
+    assert same[0]
+    assert not (same[1] and same[4])
+
+
+@pytest.mark.parametrize("seed", [9, 12, 16, 69])
+def test_the_fuser_answers_in_every_drawn_world(seed: int) -> None:
+    told = score.robust(drawn.draw(seed).run, command.TOL)
+    assert np.isfinite(told.error).all()
+    assert ((told.confidence >= 0.0) & (told.confidence <= 1.0)).all()
+    assert float((told.error <= 1.0).mean()) > 0.9
+
+
+def test_drawn_worlds_are_summed_up_one_like_the_other() -> None:
+    results = command.lottery(range(15, 17))
+    assert results["means"]["robust"]["within"] == pytest.approx(
+        sum(world["robust"]["within"] for world in results["worlds"]) / 2
+    )
+    assert [(name, s["worlds"]) for name, s in results["sizes"].items()] == [("8 to 16", 2)]
+    assert "| robust | 0.9" in command.lottery_table(results)
