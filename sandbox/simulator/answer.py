@@ -18,6 +18,7 @@ from sandbox.simulator.places import Body, getter, knowing, locate, outermost
 from sandbox.simulator.spelling import read_time, time_like
 from sandbox.simulator.truth import Truth
 from schemas import metrics
+from schemas.metrics import Spec
 from services.collector.map.entities import (
     EntityReader,
     NameReader,
@@ -256,7 +257,7 @@ class Writer:
                 yield Note(name, entity, "the rows are ordered by it")
                 continue
             spec = self._specs[name]
-            if spec.unit == "unix_ms":
+            if spec.unit == "unix_ms" or _is_between_times(rule, spec):
                 _shift(rule, one.emit, row, at, body, shift_ms, taken)
                 continue
             value = self._truth.value(spec, entity, quote, told_ms, self.provider.id)
@@ -375,6 +376,11 @@ def _retime(
                     place.write(written)
                     taken.add((id(place.container), place.key))
             break
+
+
+def _is_between_times(rule: Any, spec: Spec) -> bool:
+    """Whether a rule takes one time from another: both are moved, so that what lies between them stays."""
+    return isinstance(rule, FieldRule) and isinstance(rule.minus, str) and rule.unit == "ms" and spec.unit == "hours"
 
 
 def _shift(rule: Any, emit: Emit, row: Any, at: At, body: Body, shift_ms: int, taken: Taken) -> None:

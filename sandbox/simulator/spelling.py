@@ -62,6 +62,8 @@ def time_like(
         if unit == "s" and isinstance(example, float):
             return moment_ms / 1000
         if isinstance(example, str):
+            if example[:2] in ("0x", "0X"):
+                return hex(whole)
             return f"{moment_ms / 1000:.3f}" if unit == "s" and "." in example else str(whole)
         return whole
     if not isinstance(example, str):
