@@ -30,7 +30,7 @@ def tallies() -> dict[str, Tally]:
         ("single object", 0.25, 0.12),
         ("list below a key", 0.2, 0.12),
         ("top-level list", 0.35, 0.3),
-        ("JSON-RPC", 0.4, 0.4),
+        ("JSON-RPC", 0.3, 0.3),
         ("order book", 0.8, 0.8),
         ("feed", 1.0, 0.6),
     ],
