@@ -114,6 +114,20 @@ def test_native_assets_of_all_chains_are_in_the_table() -> None:
     assert [chain.id for chain in chains.load().values() if chain.native not in ASSETS] == []
 
 
+def test_identity_is_as_broad_as_it_is_said_to_be() -> None:
+    symbols: dict[str, set[str]] = {}
+    for asset in ASSETS.values():
+        symbols.setdefault(asset.symbol, set()).add(asset.id)
+    assert sum(len(shared) > 1 for shared in symbols.values()) >= 20
+    held = {chain for asset in ASSETS.values() for chain in asset.contracts}
+    assert len(held) >= 25
+    assert all(chains.load()[chain].caip2 for chain in held)
+    counted = {
+        table: sum(table in asset.ids for asset in ASSETS.values()) for table in ("coinmarketcap", "coinpaprika")
+    }
+    assert min(counted.values()) >= 300
+
+
 def test_all_faults_of_the_assets_are_told_at_once() -> None:
     natives = "".join(
         f"  {native}: {{symbol: X{number}, name: N, kind: coin}}\n"
