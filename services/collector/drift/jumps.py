@@ -46,7 +46,8 @@ Key = tuple[str, str, str | None]
 
 
 class Level(Struct):
-    """What was last accepted of one entity's metric, and how often in a row it had moved calmly."""
+    """What was last accepted of one entity's metric, and how often in a row it had moved a little: what stands still and leaps, as
+    sizes do, was never calm."""
 
     value: float
     calm: int = 0
@@ -132,7 +133,7 @@ class Jumps:
             ratio = value / level.value
             if 1.0 / CALM < ratio < CALM:
                 calm[metric] = calm.get(metric, 0) + 1
-                if metric not in held:
+                if metric not in held and ratio != 1.0:
                     level.value, level.calm = value, level.calm + 1
             elif 0.0 < ratio < math.inf:
                 leap = Leap(key, math.log10(ratio), level.value, value)

@@ -97,9 +97,9 @@ def alone(jumps: Jumps, name: str, *values: float) -> list[frozenset[str]]:
 
 def test_messages_about_one_entity_each_add_up() -> None:
     jumps = Jumps()
-    for _ in range(7):
+    for step in range(7):
         for name, level in LEVELS.items():
-            alone(jumps, name, level)
+            alone(jumps, name, level * (1 + step * 1e-4))
     assert alone(jumps, "bitcoin", 6_500_000.0) == [{"price"}], "the first one waits"
     assert jumps.held == {}
     alone(jumps, "ethereum", 310_000.0)
@@ -110,9 +110,9 @@ def test_messages_about_one_entity_each_add_up() -> None:
 
 def test_a_jump_that_the_others_do_not_follow_is_the_entitys_own() -> None:
     jumps = Jumps()
-    for _ in range(7):
+    for step in range(7):
         for name, level in LEVELS.items():
-            alone(jumps, name, level)
+            alone(jumps, name, level * (1 + step * 1e-4))
     assert alone(jumps, "dogecoin", 110.0) == [{"price"}]
     alone(jumps, "bitcoin", 65_010.0)
     alone(jumps, "ethereum", 3_101.0)
@@ -122,16 +122,19 @@ def test_a_jump_that_the_others_do_not_follow_is_the_entitys_own() -> None:
 
 def test_an_answer_about_one_thing_must_be_steady_exact_and_say_it_twice() -> None:
     jumps = Jumps()
-    alone(jumps, "bitcoin", *[65_000.0] * 7)
+    alone(jumps, "bitcoin", *range(65_000, 65_007))
     assert alone(jumps, "bitcoin", 6_500_100.0) == [{"price"}]
     assert jumps.held == {}
     assert alone(jumps, "bitcoin", 6_500_200.0) == [{"price"}]
     assert jumps.held["price"].power == 2
+    still = Jumps()
+    alone(still, "bitcoin", *[5.0] * 7)
+    assert alone(still, "bitcoin", 500.0, 500.0) == [NOTHING] * 2, "the size of a best quote stands still and leaps"
     wild = Jumps()
     alone(wild, "bitcoin", 1.0, 90.0, 2.0, 400.0)
     assert alone(wild, "bitcoin", 4.0, 400.0, 400.0) == [NOTHING] * 3, "a size of a trade is never steady"
     tenfold = Jumps()
-    alone(tenfold, "bitcoin", *[5.0] * 7)
+    alone(tenfold, "bitcoin", *[5.0 + step / 100 for step in range(7)])
     assert alone(tenfold, "bitcoin", 50.0, 50.0, 50.0) == [{"price"}, NOTHING, NOTHING], "volumes do that"
 
 
