@@ -7,10 +7,10 @@ again: a market that falls to a third at one venue is news, and left to fusion. 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from schemas.events import Source
+from schemas.events import Source, Value
 
 if TYPE_CHECKING:
     from services.aggregator.engine.emit import Claims, Set
@@ -50,6 +50,8 @@ def set_aside(entity: Entity, found: Claims, aside: Set, bound: Bound) -> None:
     seen = found.get(bound.metric)
     if seen is None or len(seen) <= bound.peers:
         return
+    if not far_apart([one.value for one in seen], bound.factor):
+        return
     agreed, since_ms = entity.agreed, entity.as_of_ms - bound.settle_ms
     if agreed is not None and all(agreed.get(one.provider, entity.as_of_ms) <= since_ms for one in seen):
         return
@@ -63,6 +65,14 @@ def set_aside(entity: Entity, found: Claims, aside: Set, bound: Bound) -> None:
         _move(entity, found, aside, accused)
 
 
+def far_apart(prices: Sequence[Value], factor: float) -> bool:
+    """Whether any two prices are further apart than this; where none are, nobody is, from whatever price the others agree on."""
+    try:
+        return not 0.0 < max(prices) <= factor * min(prices)  # type: ignore[operator]
+    except TypeError:
+        return True
+
+
 def settle(entity: Entity, found: Claims, aside: Set, bound: Bound) -> None:
     """Remember at the end of a window who agrees with the others, and since when."""
     told = [(one.provider, one.value) for one in found.get(bound.metric, ())]
@@ -70,13 +80,11 @@ def settle(entity: Entity, found: Claims, aside: Set, bound: Bound) -> None:
     prices = {provider: value for provider, value in told if isinstance(value, float) and value > 0.0}
     if len(prices) <= bound.peers:
         return
-    agreed = entity.agreed if entity.agreed is not None else {}
-    if max(prices.values()) <= bound.near * min(prices.values()):
+    if not far_apart(list(prices.values()), bound.near):
         # The common case: whoever is left out, the others agree with each other and with the one.
-        for provider in prices:
-            agreed.setdefault(provider, entity.as_of_ms)
-        entity.agreed = agreed
+        agree(entity, prices)
         return
+    agreed = entity.agreed if entity.agreed is not None else {}
     for provider, price in prices.items():
         others = agreed_price([value for name, value in prices.items() if name != provider], bound)
         if others is None:
@@ -86,6 +94,15 @@ def settle(entity: Entity, found: Claims, aside: Set, bound: Bound) -> None:
         elif entity.as_of_ms - agreed.get(provider, entity.as_of_ms) < bound.settle_ms:
             agreed.pop(provider, None)
     entity.agreed = agreed or None
+
+
+def agree(entity: Entity, providers: Iterable[str]) -> None:
+    """Remember that these agree with each other, from now on if not before."""
+    agreed = entity.agreed
+    if agreed is None:
+        agreed = entity.agreed = {}
+    for provider in providers:
+        agreed.setdefault(provider, entity.as_of_ms)
 
 
 def agreed_price(prices: Sequence[float], bound: Bound) -> float | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
@@ -137,16 +137,13 @@ class Choir(Struct):
         record = _Fused("", rules.category, 0, 0, origin, {part.spec.name: part.metric for part in parts})
         return cls(record, parts, any(part.money for part in parts))
 
-    def ask(self, entity: Entity, rules: Rules, numbers: Numbers, batch: Batch) -> bool:
-        """Put the entity's windows into the batch; False, and nothing is put, where something needs a closer look."""
+    def look(self, entity: Entity) -> list[tuple[list[Value], list[int]]] | None:
+        """Values and times of each metric; None where something needs a closer look: what is old, or cannot be converted."""
         slots, as_of_ms = entity.slots, entity.as_of_ms
-        said, times = batch.said, batch.times
-        rows, asked, before = len(batch.rows), len(batch.slots), len(said)
-        metrics = numbers.state.keys.get(entity.name)
-        bound = rules.newcomers
-        for part in self.parts:
-            spec, money, fresh_ms, picks, providers, pairs, weights, _, _, _ = part
-            first = len(said)
+        found = []
+        for _, money, fresh_ms, picks, _, _, _, _, _, _ in self.parts:
+            said: list[Value] = []
+            times: list[int] = []
             for pick in picks:
                 number, place = pick[0]
                 slot = slots[number]
@@ -154,24 +151,56 @@ class Choir(Struct):
                     for other, there in pick:
                         if slots[other][0] > slot[0]:
                             slot, place = slots[other], there
-                ts_ms = slot[0]
-                value = slot[3][place]
-                rate = slot[2]
-                if as_of_ms - ts_ms > fresh_ms or (money and rate is None):
-                    break
+                ts_ms, _, rate, values = slot
+                if as_of_ms - ts_ms > fresh_ms:
+                    return None
+                value = values[place]
                 if money and rate != 1.0:
+                    if rate is None:
+                        return None
                     value = value * rate  # type: ignore[operator]
                 said.append(value)
                 times.append(ts_ms)
-            n = len(said) - first
-            if n < len(providers) or (
-                bound is not None and bound.metric == spec.name and _far_apart(said[first:], bound)
-            ):
-                del said[before:], times[before:], batch.weights[before:], batch.slots[asked:], batch.rows[rows:]
-                return False
-            batch.weights += weights
-            numbers.put(batch, spec, metrics, providers, pairs, as_of_ms)
+            found.append((said, times))
+        return found
+
+    def ask(self, entity: Entity, rules: Rules, numbers: Numbers, batch: Batch) -> bool:
+        """Put the entity's windows into the batch; False, and nothing is put, where something needs a closer look."""
+        found = self.look(entity)
+        if found is None or (
+            rules.newcomers is not None and self._doubtful(found, rules.newcomers, rules.newcomers.factor)
+        ):
+            return False
+        metrics = numbers.state.keys.get(entity.name)
+        for part, (said, times) in zip(self.parts, found, strict=True):
+            batch.said += said
+            batch.times += times
+            batch.weights += part.weights
+            numbers.put(batch, part.spec, metrics, part.providers, part.pairs, entity.as_of_ms)
         return True
+
+    def teach(self, entity: Entity, rules: Rules, numbers: Numbers, closing: Collection[int], least: int) -> bool:
+        """Let the fuser learn from the entity's windows of these widths; False, and nothing is learned, for a closer look."""
+        found = self.look(entity)
+        bound = rules.newcomers
+        if found is None or (bound is not None and self._doubtful(found, bound, bound.near)):
+            return False
+        for part, (said, times) in zip(self.parts, found, strict=True):
+            spec = part.spec
+            if bound is not None and spec.name == bound.metric and len(said) > bound.peers:
+                quarantine.agree(entity, part.providers)
+            if len(said) >= least and spec.window_ms in closing:
+                numbers.teach(spec, entity.name, part.pairs, said, times, part.weights, entity.as_of_ms)
+        return True
+
+    def _doubtful(
+        self, found: list[tuple[list[Value], list[int]]], bound: quarantine.Bound, factor: float
+    ) -> bool:  # fmt: skip
+        """Whether prices are so far apart that somebody could be in quarantine."""
+        for part, (said, _) in zip(self.parts, found, strict=True):
+            if part.spec.name == bound.metric:
+                return len(said) > bound.peers and quarantine.far_apart(said, factor)
+        return False
 
     def tell(self, entity: Entity, batch: Batch, results: Results, row: int, first: int) -> Rendered | None:
         """The record of an entity, whose windows are the batch's from this row and this observation on; None without a value."""
@@ -215,11 +244,6 @@ class Choir(Struct):
         record.entity, record.version, record.as_of_ms = entity.name, entity.version, as_of_ms
         record.quote = quote_of(entity.name, record.category, True) if self.money else None
         return _encode(record), price, record.origin
-
-
-def _far_apart(prices: Sequence[float], bound: quarantine.Bound) -> bool:
-    """Whether somebody could be in quarantine: nobody is where no two prices are that far apart."""
-    return len(prices) > bound.peers and not 0.0 < max(prices) <= bound.factor * min(prices)
 
 
 def render(entities: Sequence[Entity], names: Names, rules: Rules, fuser: Fuser) -> list[Rendered]:

@@ -15,8 +15,6 @@ from services.aggregator.fusion.numbers import Ask, Numbers
 
 _PROVIDER = itemgetter(0)
 _NUMERIC = frozenset(("rel", "abs"))
-TAUGHT_AT_ONCE = 256
-"""Windows that are learned from in one call."""
 
 
 class Saved(msgspec.Struct, array_like=True):
@@ -32,7 +30,6 @@ class Fuser:
     def __init__(self, most_keys: int | None = None) -> None:
         """`most_keys`: keys whose state is held, for those who never say `forget_key`; the oldest one makes room."""
         self.most_keys = most_keys
-        self._taught: list[Ask] = []
         self.state = state.State()
         self.numbers = Numbers(self.state)
         self.words = words.Words()
@@ -48,8 +45,7 @@ class Fuser:
 
     def answer_all(self, asks: Sequence[Ask]) -> list[Answer]:
         """The same for many windows, each with its quality; a batch costs a fraction of as many single calls."""
-        if self._taught:
-            self._learn()
+        self.numbers.learn()
         numeric: list[Ask] = []
         found: list[Answer | None] = []
         for ask in asks:
@@ -71,8 +67,7 @@ class Fuser:
 
     def begin(self) -> Numbers:
         """For those who put windows of numbers together themselves: with everything learned that was told so far."""
-        if self._taught:
-            self._learn()
+        self.numbers.learn()
         return self.numbers
 
     def _single(self, ask: Ask) -> Answer:
@@ -97,40 +92,23 @@ class Fuser:
         if chosen is not None:
             observations = [observations[i] for i in chosen]
         if spec.scale in _NUMERIC:
-            # Numbers are learned together, in this order, before anybody can see that they were not.
-            self._taught.append(Ask(spec, key, observations, as_of_ms))
-            if len(self._taught) >= TAUGHT_AT_ONCE:
-                self._learn()
+            # Numbers are learned together, before anybody can see that they were not.
+            providers, groups, values, times, weights = zip(*observations, strict=True)
+            self.numbers.teach(spec, key, list(zip(providers, groups, strict=True)), values, times, weights, as_of_ms)
+            while self.most_keys is not None and len(self.state.keys) > self.most_keys:
+                self.forget_key(next(iter(self.state.keys)))
         else:
             self.words.learn(spec, [observations[i] for i in _words(observations)], as_of_ms)
 
-    def _learn(self) -> None:
-        taught, self._taught = self._taught, []
-        batch: list[Ask] = []
-        asked: set[tuple[str, str]] = set()
-        for ask in taught:
-            name = ask.key, ask.spec.name
-            if name in asked:
-                # Its state may have moved to another address by what comes before.
-                self.numbers.learn(batch)
-                batch, asked = [], set()
-            batch.append(ask)
-            asked.add(name)
-        self.numbers.learn(batch)
-        while self.most_keys is not None and len(self.state.keys) > self.most_keys:
-            self.state.keys.pop(next(iter(self.state.keys)))
-
     def advance(self, epoch_ms: int) -> None:
         """Let what was learned about sources up to `epoch_ms` take effect."""
-        if self._taught:
-            self._learn()
+        self.numbers.learn()
         self.numbers.advance()
         self.words.advance()
 
     def dump(self) -> bytes:
         """Learned state of sources, exactly."""
-        if self._taught:
-            self._learn()
+        self.numbers.learn()
         return msgspec.msgpack.encode(Saved(self.state.dump(), self.words.dump()))
 
     @classmethod
@@ -146,8 +124,7 @@ class Fuser:
 
     def dump_key(self, key: str) -> bytes | None:
         """Learned state of one key, over all its metrics; None when there is none."""
-        if self._taught:
-            self._learn()
+        self.numbers.learn()
         saved = self.state.dump_key(key)
         return msgspec.msgpack.encode(saved) if saved else None
 
@@ -157,8 +134,7 @@ class Fuser:
 
     def forget_key(self, key: str) -> None:
         """Drop the state of a key."""
-        if self._taught:
-            self._learn()
+        self.numbers.learn()
         self.state.keys.pop(key, None)
 
     def reputation(self) -> dict[str, dict[str, float]]:
@@ -166,8 +142,7 @@ class Fuser:
 
         Mean over metrics by the number of windows; voice is 1 for an independent source and 1/m for one of m copies.
         """
-        if self._taught:
-            self._learn()
+        self.numbers.learn()
         sums: dict[str, list[float]] = {}
         for (_, provider), row in self.state.rows.items():
             source = self.state.sources[row]

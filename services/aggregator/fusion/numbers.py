@@ -55,6 +55,8 @@ Results = tuple[list[float], list[float], list[float]]
 """layout.OUTS row by row; and by observation: share of the answer, and code of the reason why not."""
 
 
+TAUGHT_AT_ONCE = 256
+"""Windows that are learned from in one call."""
 MOST_SPECS = 4096
 """Specifications that are remembered in the form the kernels read."""
 
@@ -81,6 +83,10 @@ class Numbers:
         self._specs: Floats = np.zeros((64, SPEC_WIDTH))
         self._plans: dict[int, tuple[Spec, int]] = {}
         """By the address of a specification: itself, so that the address stays its own, and its row."""
+        self.taught: list[str] = []
+        """Metrics of the windows that are still to be learned from."""
+        self._lesson = Batch()
+        self._pupils: set[int] = set()
 
     def put(
         self,
@@ -169,36 +175,52 @@ class Numbers:
             at += OUT_WIDTH
         return answers
 
-    def learn(self, asks: Sequence[Ask]) -> None:
-        """Learn from closed windows, in this order."""
-        self._begin()
-        state = self.state
-        rows: list[float] = []
-        said: list[Any] = []
-        times: list[float] = []
-        weights: list[float] = []
-        slots: list[int] = []
-        for spec, key, observations, as_of_ms in asks:
-            providers, _, values, ts_ms, weight = zip(*observations, strict=True)
-            entry = state.key(spec, key)
-            try:
-                own = list(map(entry.slot_of.__getitem__, providers))
-            except KeyError:
-                for observation in observations:
-                    if observation.provider not in entry.slot_of:
-                        state.slot(spec, entry, observation)
-                own = list(map(entry.slot_of.__getitem__, providers))
-            held = self._plans.get(id(spec))
-            plan = held[1] if held is not None else self._plan(spec)
-            rows += (len(values), as_of_ms, plan, entry.address, entry.capacity)
-            slots += own
-            said += values
-            times += ts_ms
-            weights += weight
-        outs, _, _ = self._run(len(asks), rows, said, times, weights, slots, 1)
-        for used, ask in zip(outs[O_USED::OUT_WIDTH], asks, strict=True):
-            if used:
-                state.touched.add(ask.spec.name)
+    def teach(
+        self,
+        spec: Spec,
+        key: str,
+        pairs: Sequence[tuple[str, str]],
+        values: Sequence[Any],
+        times: Sequence[float],
+        weights: Sequence[float],
+        as_of_ms: int,
+    ) -> None:
+        """Put a closed window of (provider, group) among those that are learned from, in this order, by `learn`."""
+        if not self.taught:
+            self._begin()
+        elif len(self.taught) >= TAUGHT_AT_ONCE:
+            self.learn()
+        entry = self.state.key(spec, key)
+        if entry.address in self._pupils:
+            # What it learns before may move it to another address.
+            self.learn()
+        lesson = self._lesson
+        try:
+            slots = [entry.slot_of[pair[0]] for pair in pairs]
+        except KeyError:
+            self.state.meet_all(spec.name, entry, pairs)
+            slots = [entry.slot_of[pair[0]] for pair in pairs]
+        held = self._plans.get(id(spec))
+        plan = held[1] if held is not None else self._plan(spec)
+        lesson.rows += (len(slots), as_of_ms, plan, entry.address, entry.capacity)
+        lesson.said += values
+        lesson.times += times
+        lesson.weights += weights
+        lesson.slots += slots
+        self._pupils.add(entry.address)
+        self.taught.append(spec.name)
+
+    def learn(self) -> None:
+        """Learn from the windows that were put there."""
+        if not self.taught:
+            return
+        lesson, self._lesson = self._lesson, Batch()
+        names, self.taught = self.taught, []
+        self._pupils.clear()
+        outs, _, _ = self._run(len(names), lesson.rows, lesson.said, lesson.times, lesson.weights, lesson.slots, 1)
+        self.state.touched.update(
+            name for used, name in zip(outs[O_USED::OUT_WIDTH], names, strict=True) if used
+        )  # fmt: skip
 
     def advance(self) -> None:
         """Bring what was learned since the last epoch into force."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
@@ -33,7 +35,7 @@ from services.aggregator.fusion.layout import (
     STRANGER,
     VOL,
 )
-from services.aggregator.fusion.model import Observation, Spec
+from services.aggregator.fusion.model import Spec
 
 Floats = NDArray[np.float64]
 
@@ -204,11 +206,17 @@ class State:
             self._unknown.clear()
             self._strangers = 0
 
-    def slot(self, spec: Spec, entry: Key, observation: Observation) -> int:
-        """The slot of a provider in a key; the longest silent provider makes room in a full one."""
-        found = entry.slot_of.get(observation.provider)
-        if found is not None:
-            return found
+    def meet_all(self, metric: str, entry: Key, pairs: Sequence[tuple[str, str]]) -> None:
+        """Give a slot to each of these (provider, group) that has none."""
+        new = [pair for pair in pairs if pair[0] not in entry.slot_of]
+        room = min(len(entry.slot_of) + len(new), 2 * MOST_SOURCES)
+        if room > entry.capacity:
+            entry.widen(room)
+        for provider, group in new:
+            self._slot(metric, entry, provider, group)
+
+    def _slot(self, metric: str, entry: Key, provider: str, group: str) -> None:
+        """Give a slot to a provider; the longest silent one makes room in a full key."""
         slot = len(entry.slot_of)
         if slot >= 2 * MOST_SOURCES:
             slot = int(np.argmin(entry.slots[:slot, LAST_MS]))
@@ -216,12 +224,9 @@ class State:
             del entry.slot_of[silent]
             entry.slots[slot] = 0.0
             entry.ring[slot] = -1
-        elif slot == entry.capacity:
-            entry.widen(slot + max(4, slot // 2))
-        self._name(spec.name, entry, slot, observation.provider, observation.group)
+        self._name(metric, entry, slot, provider, group)
         # As new as the newest, so that it does not make room for the next of the same window.
         entry.data[SLOTS_AT + slot * SLOT + LAST_MS] = entry.data[AT] + 1.0
-        return slot
 
     def _name(self, metric: str, entry: Key, slot: int, provider: str, group: str) -> None:
         entry.slot_of[provider] = slot
