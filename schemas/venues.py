@@ -110,6 +110,8 @@ class Venue:
         ]
         self.quotes = tuple(sorted(quotes, key=lambda code: (-len(code), code)))
         """Codes in which the venue states prices, longest first."""
+        self.guesses = not row.quotes
+        """Whether these are all that any venue uses: then a joined symbol with two readings has none (AVAXCHF, USDTUSD)."""
         self._pairs: dict[str, Pair | None] = {}
         self._spelled: dict[str, str] = {}
         for code, coin in self._codes.items():
@@ -164,10 +166,18 @@ class Venue:
             body = _between(symbol, form.prefix, form.suffix)
             if body is None:
                 continue
+            found: Pair | None = None
             for base, quote in self._splits(body, form):
                 first, second = self.coin(base, at_ms), self.coin(quote, at_ms)
                 if first is not None and second is not None and second.units == 1.0 and first.asset != second.asset:
-                    return Pair(first.asset, second.asset, first.units)
+                    pair = Pair(first.asset, second.asset, first.units)
+                    if not self.guesses:
+                        return pair
+                    if found is not None and found != pair:
+                        return None
+                    found = pair
+            if found is not None:
+                return found
         return None
 
     def _splits(self, body: str, form: Format) -> Iterator[tuple[str, str]]:

@@ -39,6 +39,7 @@ class Symbols:
         self._refuse = {symbol.upper() for symbol in shape.refuse}
         quotes = {quote.upper() for quote in shape.quotes} if shape.quotes else set(venue.quotes)
         self._quotes = sorted(quotes, key=lambda quote: (-len(quote), quote))
+        self._guesses = venue.guesses and not shape.quotes
         self._known: dict[str, Sides | None] = {}
         self.settled_ms = venue.settled_ms
 
@@ -112,11 +113,17 @@ class Symbols:
         if not symbol.startswith(style.prefix) or not symbol.endswith(style.suffix):
             return None
         core = upper[len(style.prefix) : len(upper) - len(style.suffix)]
+        read: Sides | None = None
         for base_code, quote_code in self._splits(core, style):
             base, quote = self.coin(base_code, at_ms), self.coin(quote_code, at_ms)
             if base is not None and quote is not None and quote.units == 1.0 and base.asset != quote.asset:
-                return Sides(base.asset, quote.asset, base.units)
-        return None
+                sides = Sides(base.asset, quote.asset, base.units)
+                if not self._guesses:
+                    return sides
+                if read is not None and read != sides:
+                    return None
+                read = sides
+        return read
 
     def _splits(self, core: str, style: SymbolStyle) -> Iterator[tuple[str, str]]:
         turned = style.order == "quote_base"
