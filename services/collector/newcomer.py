@@ -263,5 +263,5 @@ def definition(
     if asked:
         said["probe"]["params"] = {name: address.literal[name] for name in asked}
     book = {"book": proposal.book} if proposal.book is not None else {}
-    said["endpoints"] = {address.endpoint: {**endpoint, "emits": [proposal.emit()], **book}}
+    said["endpoints"] = {address.endpoint: {**endpoint, "emits": proposal.emits(), **book}}
     return said

@@ -26,6 +26,7 @@ ORDERED: Final = (
     ("bid", "ask"), ("contract_bid", "contract_ask"), ("low_24h", "high_24h"), ("pair_low_24h", "pair_high_24h"),
     ("contract_low_24h", "contract_high_24h"),
 )  # fmt: skip
+DOLLARS: Final = ("USDT", "USDC", "USD")
 PAIRED: Final = ("pair", "perp")
 COLUMNS: Final = {
     "open": "candle_open_1m", "high": "candle_high_1m", "low": "candle_low_1m", "close": "candle_close_1m",
@@ -48,6 +49,16 @@ class Proposal(NamedTuple):
     book: dict[str, Any] | None = None
     """Levels, when the answer is an order book."""
     when: list[dict[str, Any]] | None = None
+
+    def emits(self) -> list[dict[str, Any]]:
+        """The emit, and what an exchange's price says of the base asset: of markets against dollars and dollar stablecoins."""
+        style, path = self.style, self.entity.get("symbol", "")
+        if style is None or not style["separator"] or self.entity["kind"] != "pair" or "last" not in self.fields:
+            return [self.emit()]
+        dollars = [coin.lower() if style["case"] == "lower" else coin for coin in DOLLARS]
+        ends = [{"path": path, "ends": f"{style['separator']}{coin}{style.get('suffix', '')}"} for coin in dollars]
+        price = {**self.emit(), "where": [{"any": ends}], "entity": {"kind": "asset", "symbol": path}}
+        return [self.emit(), {"category": "market", **price, "fields": {"price": self.fields["last"]}}]
 
     def emit(self) -> dict[str, Any]:
         """As it stands in `provider.yaml`."""

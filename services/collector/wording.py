@@ -71,6 +71,9 @@ def fields_of(
     chosen: dict[str, str] = {}
     for path, leaf in leaves.items():
         spec, because = _meant(path, names, home, family, known)
+        named = names.get(tuple(sorted(meaning(path.rsplit(".", 1)[-1]))))
+        if spec is None and named is not None and _told_by_size(path, named, leaves):
+            spec, because = named, "the name says so, and so does its size beside the other volume and the price"
         if spec is None or (path in naming and spec.number):
             if path not in naming:
                 made.left_out.append(Reason(path, because))
@@ -105,6 +108,7 @@ def _closeness(path: str, spec: Spec) -> int:
 
 
 PRICE_WORDS: Final = frozenset({"last", "close", "price"})
+VOLUMES: Final = ("volume_base_24h", "contract_volume_base_24h", "volume_quote_24h")
 NEAR: Final = (0.7, 1.4)
 """Of the last price, the mean price of a day's volume."""
 
@@ -112,31 +116,28 @@ NEAR: Final = (0.7, 1.4)
 def _counted(path: str, spec: Spec, leaves: Mapping[str, Leaf]) -> str | None:
     """A volume that does not say whether it counts base or money: certain only beside the other one."""
     words = set(tokens_of(path.rsplit(".", 1)[-1]))
-    if spec.name not in ("volume_base_24h", "contract_volume_base_24h", "volume_quote_24h") or words & {
-        "base",
-        "quote",
-        "quantity",
-    }:
+    if spec.name not in VOLUMES or words & {"base", "quote", "quantity"} or _told_by_size(path, spec, leaves):
         return None
+    return "of the base or of the money: no other field tells by its size"
+
+
+def _told_by_size(path: str, spec: Spec, leaves: Mapping[str, Leaf]) -> bool:
+    """Whether another field is this volume times the price (or through it), row by row."""
     prices = next(
         (leaf for other, leaf in leaves.items() if set(tokens_of(other.rsplit(".", 1)[-1])) <= PRICE_WORDS), None
     )
-    own = leaves[path]
-    times = "base" in spec.name
-    for other, leaf in leaves.items():
-        if other != path and prices is not None and len(leaf.all) == len(prices.all) == len(own.all):
-            rows = [
-                (number_of(a), number_of(b), number_of(p))
-                for a, b, p in zip(own.all, leaf.all, prices.all, strict=True)
-            ]
-            shares = [
-                (b / (a * p)) if times else (a / (b * p))
-                for a, b, p in rows
-                if a is not None and b is not None and p and a * p and b * p
-            ]
-            if shares and all(NEAR[0] <= share <= NEAR[1] for share in shares):
-                return None
-    return "of the base or of the money: no other field tells by its size"
+    if spec.name not in VOLUMES or prices is None:
+        return False
+    return any(
+        _shares_fit(leaves[path], leaf, prices, "base" in spec.name) for other, leaf in leaves.items() if other != path
+    )
+
+
+def _shares_fit(own: Leaf, other: Leaf, prices: Leaf, base: bool) -> bool:
+    rows = [tuple(map(number_of, row)) for row in zip(own.all, other.all, prices.all, strict=True)]
+    known = [(a, b, p) for a, b, p in rows if a and b and p]
+    shares = [b / (a * p) if base else a / (b * p) for a, b, p in known]
+    return bool(shares) and all(NEAR[0] <= share <= NEAR[1] for share in shares)
 
 
 def _meant(

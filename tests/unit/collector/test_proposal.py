@@ -117,6 +117,22 @@ def test_pairs_are_read_in_the_spelling_that_most_rows_have(symbols: tuple[str, 
     assert (found.style, found.entity) == (style, {"kind": "pair", "symbol": "symbol"})
 
 
+def test_an_exchange_says_the_price_of_a_coin_from_dollar_markets_only() -> None:
+    rows = [{"symbol": symbol, "last": 10.5} for symbol in ("btc-usdt", "eth-btc")]
+    pair, price = proposed(rows, "exchange").emits()
+    assert pair["fields"] == {"last": {"path": "last", "required": True}}
+    assert price == {
+        "category": "market",
+        "rows": "$[*]",
+        "where": [{"any": [{"path": "symbol", "ends": end} for end in ("-usdt", "-usdc", "-usd")]}],
+        "entity": {"kind": "asset", "symbol": "symbol"},
+        "quote": "pair",
+        "fields": {"price": {"path": "last", "required": True}},
+    }
+    together = [{"symbol": symbol, "last": 10.5} for symbol in ("BTCUSDT", "ETHBTC")]
+    assert len(proposed(together, "exchange").emits()) == 1, "without a separator an ending does not tell the quote"
+
+
 def test_sides_in_two_fields_are_a_pair() -> None:
     rows = [{"base": base, "quote": "USDT", "last": 10.5} for base in ("BTC", "ETH")]
     assert proposed(rows, "exchange").entity == {"kind": "pair", "base": "base", "quote": "quote"}
@@ -230,9 +246,21 @@ def test_a_volume_needs_the_other_one_to_say_what_it_counts() -> None:
         known.add("exchange", "turnover", "volume_quote_24h", f"p{number}")
     rows = [{"symbol": symbol, "last": 10.0, "volume": 7.0, "turnover": 69.0} for symbol in ("BTCUSDT", "ETHUSDT")]
     assert set(proposed(rows, "exchange", known=known).fields) == {"last", "volume_base_24h", "volume_quote_24h"}
-    for row in rows:
-        del row["turnover"]
-    assert "of the base or of the money" in left(proposed(rows, "exchange", known=known))["volume"]
+    known.add("exchange", "volume", "volume_quote_24h", "p8")
+    assert (
+        left(proposed(rows, "exchange", known=known))["volume"]
+        == "this name stands for different things: volume_base_24h (3), volume_quote_24h (1)"
+    )
+    known.add("exchange", "baseVolume24h", "volume_quote_24h", "p8")
+    named = [{"symbol": row["symbol"], "last": 10.0, "baseVolume24h": 7.0, "turnover": 69.0} for row in rows]
+    assert proposed(named, "exchange", known=known).fields["volume_base_24h"] == "baseVolume24h", (
+        "its size says that the name is right"
+    )
+    alone = [{"symbol": row["symbol"], "last": 10.0, "volume": 7.0} for row in rows]
+    known = Vocabulary()
+    for number in range(3):
+        known.add("exchange", "volume", "volume_base_24h", f"p{number}")
+    assert "of the base or of the money" in left(proposed(alone, "exchange", known=known))["volume"]
 
 
 def test_one_thing_is_known_from_the_request() -> None:
