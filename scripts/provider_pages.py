@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from schemas import categories
+from services.collector.proofs import report
 from services.collector.registry import load as loading
 from services.collector.registry.model import Auth, Endpoint, Limit, Param, Provider
 from services.collector.registry.streams import Stream
@@ -31,7 +33,9 @@ def pages() -> dict[str, str]:
     kinds = categories.load()
     found = {f"{name}.md": page(name, row.sentence, row.cadence_s, [one for one in everyone if one.home == name])
              for name, row in kinds.items()}  # fmt: skip
-    return {INDEX: index({name: [one for one in everyone if one.home == name] for name in kinds}), **found}
+    proofs = report.page(json.loads(report.DATA.read_text(encoding="utf-8")))
+    homes = {name: [one for one in everyone if one.home == name] for name in kinds}
+    return {INDEX: index(homes), "proofs.md": proofs, **found}
 
 
 def index(homes: dict[str, list[Provider]]) -> str:
