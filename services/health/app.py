@@ -34,6 +34,9 @@ HEARTBEAT_S = 60.0
 """A score that does not change is published again after this, so that readers see that someone still judges."""
 NOTIFY_EVERY_S = 0.5
 
+FETCH = {"fetch_min_bytes": 64 * 1024, "fetch_max_wait_ms": 100}
+"""Scores are not in a hurry: a fetch for each of a hundred records a second would be a tenth of the broker's work."""
+
 log = logging.getLogger(__name__)
 _encode = msgspec.json.Encoder().encode
 
@@ -157,7 +160,7 @@ async def serve(options: HealthSettings, stop: Stop) -> int:
     watch, meters = Watch(table), metrics.Metrics.build(ROWS)
     async with AsyncExitStack() as stack:
         producer = await stack.enter_async_context(kafka.producer(options))
-        consumer = await stack.enter_async_context(kafka.reader(options))
+        consumer = await stack.enter_async_context(kafka.reader(options, **FETCH))
         feed = Feed(options, consumer, producer, watch, meters)
         await stack.enter_async_context(
             metrics.serve(
