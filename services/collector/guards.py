@@ -12,13 +12,14 @@ from schemas.events import Raw
 from services.collector import proof
 from services.collector.drift.compare import Difference
 from services.collector.drift.guard import ALL, MESSAGES_EVERY, Guard, Verdict, Watched
-from services.collector.drift.places import Probe, probe
+from services.collector.drift.places import Probe, book_probe, probe
 from services.collector.drift.shape import Fingerprint, fingerprint
 from services.collector.map import paths
 from services.collector.map.identity import Identity
-from services.collector.map.mapped import Mapped
+from services.collector.map.mapped import BOOK, Mapped
 from services.collector.registry.load import Registry
 from services.collector.registry.mapping import Emit
+from services.collector.registry.model import Book
 from services.common.errors import DefinitionError
 
 log = logging.getLogger(__name__)
@@ -46,9 +47,10 @@ class Guards:
         """The guard of an endpoint's answers."""
         key = (provider, endpoint)
         if key not in self._guards:
-            emits = self._registry.providers[provider].endpoints[endpoint].emits
+            definition = self._registry.providers[provider].endpoints[endpoint]
             self._guards[key] = Guard(
-                partial(self._watched, provider, endpoint, "", emits), accepted=self._taken(provider, endpoint)
+                partial(self._watched, provider, endpoint, "", definition.emits, definition.book),
+                accepted=self._taken(provider, endpoint),
             )
         return self._guards[key]
 
@@ -60,7 +62,11 @@ class Guards:
             messages = self._registry.providers[provider].streams[stream].messages
             self._streams[key] = StreamGuard(
                 {
-                    name: Guard(partial(self._watched, provider, stream, name, message.emits), MESSAGES_EVERY, accepted)
+                    name: Guard(
+                        partial(self._watched, provider, stream, name, message.emits, message.book),
+                        MESSAGES_EVERY,
+                        accepted,
+                    )
                     for name, message in messages.items()
                 }
             )
@@ -70,9 +76,9 @@ class Guards:
         """Metrics of an endpoint or stream that an operator takes as they come."""
         return frozenset((*one, ALL)[2] for one in self._accepted if one[:2] == (provider, target))
 
-    def _watched(self, provider: str, target: str, message: str, emits: Sequence[Emit]) -> Watched:
+    def _watched(self, provider: str, target: str, message: str, emits: Sequence[Emit], book: Book | None) -> Watched:
         lessons = [one for one in self._lessons(provider, target) if one.message == message]
-        return watched(emits, f"{provider}.{target}", lessons)
+        return watched(emits, f"{provider}.{target}", lessons, book)
 
     def _lessons(self, provider: str, target: str) -> list[Lesson]:
         """What the proofs of an endpoint or stream teach; a folder that cannot be read teaches nothing, and says so in the log."""
@@ -122,15 +128,17 @@ def lessons(proofs: Sequence[tuple[str, str, list[tuple[str, Mapped]]]]) -> list
     return [Lesson(*one) for outcome, _, heard in proofs if outcome == "OK" for one in heard]
 
 
-def watched(emits: Sequence[Emit], where: str, taught: Sequence[Lesson]) -> Watched:
+def watched(emits: Sequence[Emit], where: str, taught: Sequence[Lesson], book: Book | None = None) -> Watched:
     """What a guard compares with."""
     specs = metrics.load()
-    probes = tuple(probe(emit, specs, f"{where}.emits[{index}]") for index, emit in enumerate(emits))
+    probes = {number: probe(emit, specs, f"{where}.emits[{number}]") for number, emit in enumerate(emits)}
+    if book is not None:
+        probes[BOOK] = book_probe(book, f"{where}.book")
     expected: dict[int, Fingerprint] = {}
     drifts: set[str] = set()
     for lesson in taught:
         drifts |= {words.partition(": ")[0] for words in lesson.mapped.drift}
-        for number, one in enumerate(probes):
+        for number, one in probes.items():
             if lesson.mapped.top is None:
                 continue
             shown = fingerprint(one, lesson.mapped.top, names=True)
@@ -141,7 +149,8 @@ def watched(emits: Sequence[Emit], where: str, taught: Sequence[Lesson]) -> Watc
                 expected[number].add(shown)
             else:
                 expected[number] = shown
-    return Watched(probes, tuple(map(_getters, probes)), expected, frozenset(drifts))
+    getters = {number: _getters(one) for number, one in probes.items()}
+    return Watched(probes, getters, expected, frozenset(drifts))
 
 
 def _getters(one: Probe) -> tuple[paths.Getter, ...]:

@@ -10,10 +10,10 @@ from msgspec.structs import replace
 from schemas.events import Raw
 from services.collector.drift.compare import LATER, MOST, SOON, Difference, Evidence, differences, gone_filters, worded
 from services.collector.drift.jumps import Jumps
-from services.collector.drift.places import Probe
+from services.collector.drift.places import LEVELS, Probe
 from services.collector.drift.shape import Expectations, Fingerprint, fingerprint
 from services.collector.map.compile import event_id
-from services.collector.map.mapped import Mapped, RowFault
+from services.collector.map.mapped import BOOK, Mapped, RowFault
 from services.collector.map.paths import At
 
 EVERY: Final = 100
@@ -30,6 +30,9 @@ ROW: Final = frozenset({"entity", "event", "filter", "rows"})
 ZEROS: Final = frozenset({"0", "0.0", "-0.0", "'0'"})
 
 ALL: Final = "*"
+
+TOPS: Final = frozenset({"bid", "ask", "bid_size", "ask_size", "contract_bid", "contract_ask"})
+"""What is said of the best level of an order book."""
 
 CODES: Final[Mapping[type, int]] = {type(None): 0, int: 1, float: 1, str: 2, bool: 3, list: 4, dict: 5}
 Getter = Callable[[Any, Any], Any]
@@ -53,10 +56,13 @@ class Verdict(NamedTuple):
 
 
 class Watched(NamedTuple):
-    """What a guard knows of one kind of answer: its places, cheap getters of what the first row holds, and the proofs."""
+    """What a guard knows of one kind of answer: its places, cheap getters of what the first row holds, and the proofs.
 
-    probes: tuple[Probe, ...]
-    getters: tuple[tuple[Getter, ...], ...]
+    By number of the emit; BOOK is the order book.
+    """
+
+    probes: Mapping[int, Probe]
+    getters: Mapping[int, tuple[Getter, ...]]
     expected: Expectations
     drifts: frozenset[str]
     """Where proofs themselves lack rows or required fields."""
@@ -116,6 +122,8 @@ class Guard:
         told = tuple(sorted((one.what, one.metric, one.path) for one in found))
         changed, self._told = told != self._told, told
         back = {one.metric for one in found if one.metric not in ROW} | suspects
+        if LEVELS in back:
+            back |= TOPS
         kept, held = without(events, back)
         return Verdict(kept, held, found, changed)
 
@@ -202,12 +210,12 @@ def unreadable(
             refused.setdefault((fault.field, fault.path), {})[fault.entity] = fault
     evidence = []
     for place, before, now in zip(probe.places, expected.places, found.places, strict=True):
-        for path in place.paths:
-            about = refused.get((place.name, path.text), {})
+        for path in ("levels",) if number == BOOK and place.name == LEVELS else [path.text for path in place.paths]:
+            about = refused.get((place.name, path), {})
             usual = not before.strange and set(now.kinds) <= set(before.kinds) | place.reads
             if usual and before.valued and len(about) > MOST * now.valued:
                 fault = next(iter(about.values()))
-                words = f"`{path.text}` cannot be used in {_rows(len(about))}: {fault.reason}, got {fault.got}"
+                words = f"`{path}` cannot be used in {_rows(len(about))}: {fault.reason}, got {fault.got}"
                 need = SOON if len(about) >= SOON else LATER
                 evidence.append(Evidence(Difference("unreadable", place.name, place.text, words), len(about), need))
     return evidence

@@ -11,6 +11,7 @@ from schemas.metrics import Spec
 from services.collector.map.paths import At, Path, parse
 from services.collector.map.rows import Row, Select, each, selector
 from services.collector.registry.mapping import Emit, EntityRule, FieldRule, QuoteRule, TimeRule
+from services.collector.registry.model import Book
 
 Kind = Literal["number", "hex", "word", "bool", "list", "object"]
 Role = Literal["field", "entity", "event", "filter"]
@@ -36,6 +37,8 @@ READS: Final[Mapping[str, frozenset[Kind]]] = {
 }
 """How a place is read -> kinds of value that may stand there without a change of meaning: a number as text is a number."""
 
+LEVELS: Final = "book"
+"""Name of the places of an order book."""
 CLOCKS: Final = frozenset({"s", "ms", "us", "ns"})
 ENTITY_PATHS: Final = ("id", "symbol", "base", "quote", "contract", "chain", "hash", "address", "url")
 
@@ -86,6 +89,19 @@ def probe(emit: Emit, specs: Mapping[str, Spec], where: str) -> Probe:
         (*_of_entity(emit.entity, emit.quote), *_of_event(emit.event), *fields),
         tuple(filters),
     )
+
+
+def book_probe(rule: Book, where: str) -> Probe:
+    """The places of an order book: its sides, its sequence and its time."""
+    rows = Emit(entity=rule.entity, rows=rule.rows, fields={})
+    apart = (rule.bids, rule.asks, rule.changes)
+    sides = [place for path in apart for place in _place(LEVELS, "field", path, READS["list"], required=False)]
+    steps = rule.sequence
+    numbers = (steps.first, steps.last, steps.previous) if steps is not None else ()
+    order = [place for path in numbers for place in _place(LEVELS, "field", path, SCALAR, required=False)]
+    places = (*_of_entity(rule.entity, None), *_of_event(rule.event), *sides, *order)
+    select = selector(rows, where)
+    return Probe(select, select, places, ())
 
 
 def _is_plain(path: Path) -> bool:

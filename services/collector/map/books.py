@@ -8,7 +8,7 @@ from typing import Any, Literal
 from services.collector.map.conditions import predicate
 from services.collector.map.entities import Scaled, Sources, Unknown, entity_reader, quote_reader
 from services.collector.map.fields import amount
-from services.collector.map.mapped import BookChange, Mapped, RowFault
+from services.collector.map.mapped import BOOK, BookChange, Mapped, RowFault
 from services.collector.map.moments import Moment
 from services.collector.map.paths import At, Getter, Star, getter, parse
 from services.collector.map.rows import grouped, selector
@@ -46,6 +46,8 @@ class BookReader:
             mapped.drift.append(selected.drift)
         for index, (row, at) in enumerate(selected.rows):
             mapped.rows += 1
+            if index == 0:
+                mapped.heads.append((BOOK, (row, at)))
             entity, quote = self._entity(row, at), self._quote(row, at)
             if isinstance(entity, Unknown) or isinstance(quote, Unknown):
                 spelling = entity.spelling if isinstance(entity, Unknown) else str(quote)
@@ -57,7 +59,7 @@ class BookReader:
             try:
                 bids, asks = self._sides(row, at)
             except _LevelError as error:
-                mapped.faults.append(RowFault(-1, index, entity, "book", "levels", str(error), error.got))
+                mapped.faults.append(RowFault(BOOK, index, entity, "book", "levels", str(error), error.got))
                 continue
             if units != 1.0:
                 bids = [(price / units, size * units) for price, size in bids]

@@ -36,6 +36,10 @@ class BookChange(NamedTuple):
     event_ms: int | None = None
 
 
+BOOK = -1
+"""Stands for the number of an emit where an order book is meant."""
+
+
 class Mapped(Struct):
     """Result of mapping one payload."""
 

@@ -21,6 +21,7 @@ from services.collector.map.messages import Bindings, StreamMapper, compile_stre
 from services.collector.map.paths import At
 from services.collector.registry import load as loading
 from services.collector.registry.mapping import Emit, FieldRule
+from services.collector.registry.model import Book
 from services.collector.replay import Replayer, stream_of
 
 REPEATED = 20
@@ -39,12 +40,13 @@ class Proven(NamedTuple):
     provider: str
     target: str
     emits: list[Emit]
+    book: Book | None
     shown: list[tuple[str, Mapped]]
 
     def watched(self, without: int | None = None) -> Watched:
         """What all of them teach, but for one."""
         taught = [Lesson("", one) for number, (_, one) in enumerate(self.shown) if number != without]
-        return watched(self.emits, self.target, taught)
+        return watched(self.emits, self.target, taught, self.book)
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +64,7 @@ def _proven() -> Iterator[Proven]:
                 found.setdefault((case.target, message), []).append((case.name, mapped))
         for (target, message), shown in found.items():
             at = provider.streams[target].messages[message] if message else provider.endpoints[target]
-            yield Proven(provider.id, target, at.emits, shown)
+            yield Proven(provider.id, target, at.emits, at.book, shown)
 
 
 def said(taught: Watched, mapped: Mapped) -> str:

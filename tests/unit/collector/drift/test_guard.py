@@ -10,12 +10,13 @@ from typing import Any
 import msgspec
 import pytest
 
+from schemas.events import Raw
 from services.collector.drift.guard import Guard, Verdict, without
 from services.collector.guards import Guards, Lesson, watched
 from services.collector.map import identity
 from services.collector.map.compile import compile_endpoint, event_id
 from services.collector.registry import load as loading
-from services.collector.registry.model import Provider
+from services.collector.registry.model import Book, Provider
 
 NOW = 1_795_305_600_000
 COINS = ("BTC", "ETH", "SOL", "XRP", "ADA")
@@ -233,3 +234,71 @@ def test_without_proofs_only_units_are_watched() -> None:
     assert judge(one, answer(renamed("quote", "quotes")), 30).differences == ()
     judge(one, answer())
     assert judge(one, answer(lambda row: row | {"last_price": float(row["last_price"]) * 1000})).held == 5
+
+
+BOOK = msgspec.convert(
+    {
+        "kind": "delta", "entity": {"kind": "pair", "symbol": "s"}, "bids": "b", "asks": "a",
+        "sequence": {"rule": "contiguous", "last": "u"}, "event": {"path": "t", "unit": "ms"},
+    },
+    Book,
+)  # fmt: skip
+BOOK_MAPPER = compile_endpoint(
+    msgspec.structs.replace(
+        PROVIDER, endpoints={"e": msgspec.structs.replace(PROVIDER.endpoints["e"], emits=[], book=BOOK)}
+    ),
+    "e",
+    identity.load(),
+)
+
+
+def book(number: int, **changes: Any) -> Any:
+    return {"s": "BTCUSDT", "b": [["100.5", "1"]], "a": [["100.6", "2"]], "u": number, "t": NOW - 5} | changes
+
+
+def heard(payload: Any) -> Any:
+    return BOOK_MAPPER.map(payload, {}, NOW, "live")
+
+
+def top_of_book() -> list[Raw]:
+    """What the local book says after a change."""
+    name = event_id("acme", "e", "exchange", "pair:bitcoin/tether", None, "tether", {"bid": 100.5, "ask": 100.6})
+    return [
+        Raw(
+            id=name, category="exchange", provider="acme", endpoint="e", entity="pair:bitcoin/tether", quote="tether",
+            metrics={"bid": 100.5, "ask": 100.6}, received_ms=NOW, origin="live",
+        )
+    ]  # fmt: skip
+
+
+BOOK_DRIFTS = [
+    ("a side renamed", {"b": ..., "bids": [["100.5", "1"]]}, "book: `b` is missing in 1 of 1 rows"),
+    ("a side is an object", {"b": {"100.5": "1"}}, "book: `b` is a object like {'100.5': '1'} in 1 of 1 rows, expected a list"),
+    ("levels of another form", {"b": [{"p": 100.5}]}, "book: `levels` cannot be used in one row: a level without price and size, got {'p': 100.5}"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"), [case[1:] for case in BOOK_DRIFTS], ids=[case[0] for case in BOOK_DRIFTS]
+)
+def test_an_order_book_that_changes_its_form_is_told_and_its_top_is_held_back(
+    changes: dict[str, Any], words: str
+) -> None:
+    taught = [Lesson("", heard(book(number))) for number in range(4)]
+    one = Guard(lambda: watched([], "acme.e", taught, BOOK))
+    assert one.judge(heard(book(5)), top_of_book()).events == top_of_book()
+    odd = {name: value for name, value in book(6, **changes).items() if value is not ...}
+    verdicts = [one.judge(heard(odd), top_of_book()) for _ in range(20)]
+    assert words in [str(difference) for difference in verdicts[-1].differences]
+    assert (verdicts[-1].events, verdicts[-1].held) == ([], 2)
+    settled = one.judge(heard(book(7)), top_of_book())
+    assert (settled.events, settled.differences) == (top_of_book(), ())
+
+
+def test_a_change_of_one_side_alone_is_every_days_book() -> None:
+    taught = [Lesson("", heard(book(number))) for number in range(3)]
+    taught.append(Lesson("", heard({name: value for name, value in book(4).items() if name != "a"})))
+    one = Guard(lambda: watched([], "acme.e", taught, BOOK))
+    without_asks = {name: value for name, value in book(5).items() if name != "a"}
+    assert [one.judge(heard(without_asks), []).words for _ in range(30)] == [""] * 30
+    assert one.judge(heard(book(6, b=[], a=[])), []).words == ""
