@@ -31,7 +31,7 @@ needs_recordings = pytest.mark.skipif(
         ("binance", "BLZETH", Pair("bluzelle", "ethereum")),
         ("binance", "BTCVAI", Pair("bitcoin", "vai")),
         ("binance", "DENTUSDT", Pair("dent", "tether")),
-        ("binance", "1000SATSUSDT", Pair("1000sats-ordinals", "tether", 1000.0)),
+        ("binance", "1000SATSUSDT", Pair("sats-ordinals", "tether", 1000.0)),
         ("binance", "BTCBKRW", None),
         ("binance_futures", "1000SHIBUSDT", Pair("shiba-inu", "tether", 1000.0)),
         ("binance_futures", "BTCUSDT_210924", Pair("bitcoin", "tether")),
