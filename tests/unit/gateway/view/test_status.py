@@ -106,3 +106,12 @@ def test_a_provider_is_its_definition_and_its_score_and_either_may_come_first() 
         ("judged", None, 90.0),
     ]
     assert status(v, T0)["avg_response_time_ms"] == 12.5
+
+
+def test_what_drifted_is_named_with_the_difference() -> None:
+    v = with_scores("online")
+    words = "last: `last` is missing in all 20 rows; `lastPrice` is new and like it: renamed?"
+    put_op(v, "ops.providers", "score/p1", score("p1", drift={"tickers": words}), 7)
+    assert status(v, T0)["drifted"] == {"p1": {"tickers": words}}
+    shown = {one.provider: one.health.drift for one in providers(v) if one.health is not None}
+    assert shown == {"p0": {}, "p1": {"tickers": words}}
