@@ -148,15 +148,14 @@ def _missed(found: tuple[tuple[Provider, str], _Candidate | _Refused | None]) ->
 def _places(providers: Iterable[Provider]) -> Iterator[tuple[str, str, str, str]]:
     for provider in providers:
         for name, endpoint in provider.endpoints.items():
-            for base in (provider.bases.get(endpoint.base, ""), *provider.mirrors.get(endpoint.base, [])):
-                yield provider.id, name, *place_of(base, endpoint.path)
+            for host, path, _ in _addresses(provider, endpoint):
+                yield provider.id, name, host, path
 
 
 def _fit(
     provider: Provider, name: str, endpoint: Endpoint, asked: Address, sent: Any, loose: bool
 ) -> _Candidate | _Refused | None:
-    for base in (provider.bases.get(endpoint.base, ""), *provider.mirrors.get(endpoint.base, [])):
-        host, path = place_of(base, endpoint.path)
+    for host, path, implied in _addresses(provider, endpoint):
         in_path = holes(f"{host}{path}", asked.place)
         exact = in_path is not None
         if in_path is None and loose and akin(asked.host, host):
@@ -166,7 +165,7 @@ def _fit(
         in_body = read_back(endpoint, sent)
         if in_body is None:
             return "its body is another one"
-        params = {**asked.query, **in_body, **in_path}
+        params = {**implied, **asked.query, **in_body, **in_path}
         wrong = _contradiction(endpoint, params)
         if wrong is not None:
             return wrong
@@ -182,6 +181,14 @@ def _fit(
             endpoint.send is not None and sent is None,
         )
     return None
+
+
+def _addresses(provider: Provider, endpoint: Endpoint) -> Iterator[tuple[str, str, Mapping[str, str]]]:
+    """Host, path and implied parameters of every address of an endpoint."""
+    for base in (provider.bases.get(endpoint.base, ""), *provider.mirrors.get(endpoint.base, [])):
+        yield *place_of(base, endpoint.path), {}
+    for whole in endpoint.also:
+        yield *place_of(whole), read(whole).query
 
 
 def _required(endpoint: Endpoint) -> Iterator[str]:

@@ -118,6 +118,10 @@ def _requests(provider: Provider) -> Found:
                 yield (*here, "send"), "expected exactly one of json, form, rpc, graphql"
     if provider.probe is not None and provider.probe.endpoint not in provider.endpoints:
         yield ("probe", "endpoint"), f"expected an endpoint{near(provider.probe.endpoint, provider.endpoints)}"
+    for name, endpoint in provider.endpoints.items():
+        for address in endpoint.also:
+            if not address.startswith("https://"):
+                yield ("endpoints", name, "also"), f"expected a whole address with https, got {address!r}"
     for address in provider.bases.values():
         if not address.startswith(("https://", *OWN_MACHINE)):
             yield ("bases",), f"expected https, got {address!r}"

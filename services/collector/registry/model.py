@@ -161,6 +161,8 @@ class Endpoint(Shape, frozen=True, kw_only=True):
 
     path: str
     """With `{param}` where a parameter stands; appended to the base."""
+    also: list[str] = []
+    """Other whole addresses of the same call (an older version, a sister host) with the parameters that they imply; never asked."""
     method: Literal["GET", "POST"] = "GET"
     base: str = "main"
     about: str = ""

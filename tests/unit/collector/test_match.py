@@ -71,6 +71,9 @@ def best(url: str, body: object = None, method: str | None = None) -> tuple[str,
          ("etherscan", "gas_oracle", {"chainid": "1", "module": "gastracker", "action": "gasoracle"})),
         ("https://api.coingecko.com/api/v3/global?x_cg_demo_api_key=SECRET", ("coingecko", "global", {})),
         ("https://eth-mainnet.g.alchemy.com/nft/v3/SECRET/getFloorPrice?contractAddress=0xab", ("alchemy_nft", "floor", {"contractAddress": "0xab"})),
+        # the first version of an API, whose host said the chain
+        ("https://api.etherscan.io/api?module=gastracker&action=gasoracle", ("etherscan", "gas_oracle", {"chainid": "1", "module": "gastracker", "action": "gasoracle"})),
+        ("https://api.bscscan.com/api?module=proxy&action=eth_gasPrice&apikey=SECRET", ("etherscan", "gas_price", {"chainid": "56", "module": "proxy", "action": "eth_gasPrice"})),
         # a chain in the host
         ("https://base.blockscout.com/api/v2/stats", ("blockscout", "stats", {"chain": "base"})),
     ],
@@ -86,6 +89,7 @@ def test_addresses(url: str, found: tuple[str, str, dict[str, str]]) -> None:
         "https://api.binance.com/api/v3/nothing",
         "https://www.okx.com/api/v5/market/tickers?instType=OPTION",
         "https://api.bybit.com/v5/market/tickers?category=inverse",
+        "https://api.bscscan.com/api?module=stats&action=ethprice",
         "https://testnet.binance.vision/api/v3/ticker/24hr",
         "https://api-testnet.bybit.com/v5/market/tickers?category=spot",
         "https://eth-sepolia.blockscout.com/other",
