@@ -45,6 +45,7 @@ SHARE = {"stock_idle": 0.1, "stock_job": 0.02}
 
 LOADS = {"coalescing": (2_000, 600_000), "not_coalescing": (200_000, 300_000)}
 """Load -> entities, events; events spread over the log as if 5,000 a second had come."""
+RESTART_KEYS = 200_000
 LIVE_PER_S = 5_000
 LIVE_S = 12.0
 WARM_S = 4.0
@@ -55,6 +56,8 @@ MUST = {
     "coalescing": 200_000,
     "not_coalescing": 60_000,
     "live_cores": 0.3,
+    "restart_s": 3.0,
+    "memory_mb": 250.0,
 }
 
 
@@ -165,11 +168,24 @@ async def live(bootstrap: str) -> dict[str, Any]:
         return await asyncio.to_thread(result, process, "live")
 
 
+async def restart(bootstrap: str) -> dict[str, Any]:
+    """One sample of a restart: a process folds RESTART_KEYS entities, ends, and another one takes their state over."""
+    rnd = random.Random(7)
+    begin_ms = int(time.time() * 1000) - RESTART_KEYS * 1000 // LIVE_PER_S
+    rows = [event(rnd, number, begin_ms + number * 1000 // LIVE_PER_S) for number in range(RESTART_KEYS)]
+    async with topics(bootstrap) as settings:
+        await fill(settings, rows)
+        before = await asyncio.to_thread(result, child(settings, "fill", len(rows)), "fill")
+        found = await asyncio.to_thread(result, child(settings, "restart", 0), "restart")
+        return {"restart_s": found["wall_s"], "entities": found["entities"], "rss_mb": found["rss_mb"],
+                "rss_folded_mb": before["rss_mb"]}  # fmt: skip
+
+
 async def run(bootstrap: str, rounds: int, scale: float, loads: Sequence[str], cases: Sequence[str]) -> dict[str, Any]:
     """All samples, interleaved; the rates per core-second with their spread."""
     results: dict[str, Any] = {}
     for load in loads:
-        if load == "live":
+        if load not in LOADS:
             continue
         entities, count = LOADS[load]
         rows = list(events(int(count * scale), entities))
@@ -186,6 +202,13 @@ async def run(bootstrap: str, rounds: int, scale: float, loads: Sequence[str], c
     if "live" in loads:
         lived = [await live(bootstrap) for _ in range(rounds)]
         results["live"] = {"cores": bench.spread([one["cpu_s"] / one["wall_s"] for one in lived]), "samples": lived}
+    if "restart" in loads:
+        taken = [await restart(bootstrap) for _ in range(rounds)]
+        results["restart"] = {
+            "seconds": bench.spread([one["restart_s"] for one in taken]),
+            "memory_mb": bench.spread([max(one["rss_mb"], one["rss_folded_mb"]) for one in taken]),
+            "samples": taken,
+        }
     return results
 
 
@@ -217,6 +240,10 @@ def targets(results: dict[str, Any]) -> dict[str, Any]:
             "reached": round(cores, 3),
             "met": cores <= MUST["live_cores"],
         }
+    if "restart" in results:
+        for name, field in (("restart_s", "seconds"), ("memory_mb", "memory_mb")):
+            value = results["restart"][field]["median"]
+            rows[name] = {"must": MUST[name], "reached": round(value, 3), "met": value <= MUST[name]}
     return rows
 
 
@@ -244,7 +271,7 @@ def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="parallax bench aggregator", description=__doc__)
     parser.add_argument("--rounds", type=int, default=5, help="interleaved rounds (default 5)")
     parser.add_argument("--scale", type=float, default=1.0, help="part of the events (default 1)")
-    parser.add_argument("--loads", default="coalescing,not_coalescing,live", help="comma separated")
+    parser.add_argument("--loads", default="coalescing,not_coalescing,live,restart", help="comma separated")
     parser.add_argument(
         "--cases", default=",".join(CASES), help="comma separated: " + "; ".join(f"{k}: {v}" for k, v in CASES.items())
     )

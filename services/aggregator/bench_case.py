@@ -7,6 +7,7 @@ import json
 import os
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 from services.aggregator import app as aggregator
@@ -69,6 +70,54 @@ def driver(settings: AggregatorSettings, count: int, seconds: float, clock: Cloc
                 clock.report(done, **totals())
 
     aggregator.work(app)
+
+
+def fill(settings: AggregatorSettings, count: int, clock: Clock) -> None:
+    """The whole aggregator until everything it was told is in a checkpoint."""
+    app = aggregator.build(settings, ("market",))
+    host = app.owner
+
+    @app.task  # type: ignore[untyped-decorator]
+    async def watch() -> None:
+        while True:
+            await asyncio.sleep(LOOK_S)
+            parts = [held.partition for held in host.held.values() if held.partition is not None]
+            if sum(part.position + 1 for part in parts) >= count and all(map(_kept, host.held.values())):
+                clock.start()
+                clock.report(count, entities=sum(len(part.entities) for part in parts))
+
+    aggregator.work(app)
+
+
+def restart(settings: AggregatorSettings, clock: Clock) -> None:
+    """The whole aggregator, from the start of its process until it has all its state and would read on."""
+    app = aggregator.build(settings, ("market",))
+    host = app.owner
+
+    @app.task  # type: ignore[untyped-decorator]
+    async def watch() -> None:
+        while True:
+            await asyncio.sleep(LOOK_S)
+            if host.held and all(held.live for held in host.held.values()):
+                clock.start()
+                clock.wall_s -= _age_s()
+                clock.cpu_s = 0.0
+                clock.report(0, entities=sum(len(held.partition.entities) for held in host.held.values()))
+
+    aggregator.work(app)
+
+
+def _age_s() -> float:
+    """Seconds since this process was started, its imports included."""
+    started = int(Path("/proc/self/stat").read_text().rsplit(")", 1)[1].split()[19]) / os.sysconf("SC_CLK_TCK")
+    return float(Path("/proc/uptime").read_text().split()[0]) - started
+
+
+def _kept(held: Any) -> bool:
+    partition = held.partition
+    return (
+        _quiet(held) and partition.cut is None and not partition.changed and held.committable == partition.position + 1
+    )
 
 
 def _quiet(held: Any) -> bool:
@@ -216,6 +265,10 @@ def main(argv: list[str]) -> int:
     clock = Clock()
     if case in ("driver", "live"):
         driver(settings, count, seconds, clock)
+    elif case == "fill":
+        fill(settings, count, clock)
+    elif case == "restart":
+        restart(settings, clock)
     elif case == "stock_idle":
         stock_idle(settings, count, clock)
     elif case == "stock_job":

@@ -61,9 +61,9 @@ class Candles:
             oldest_ms = self.closed_ms - self.partition.limits.skew_ms
             for key, value in entities.items():
                 if checkpoint.as_of(value) >= oldest_ms:  # type: ignore[arg-type]
-                    for bar in checkpoint.bars(value):  # type: ignore[arg-type]
-                        if bar.start_ms >= self.closed_ms:
-                            self.index.setdefault(bar.start_ms, []).append(key)
+                    for start_ms in checkpoint.bar_starts(value):  # type: ignore[arg-type]
+                        if start_ms >= self.closed_ms:
+                            self.index.setdefault(start_ms, []).append(key)
         if mark.sweeping:
             self._sweep = iter(list(entities))
 

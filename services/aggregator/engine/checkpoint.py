@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from zlib import crc32
 
-from msgspec import Struct, msgpack
+from msgspec import Raw, Struct, msgpack
 
 from schemas.events import Value
 from services.aggregator.engine.model import EPOCH_SPAN, Entity
@@ -109,9 +109,25 @@ def thaw(key: bytes, value: bytes) -> tuple[Entity, bytes | None]:
     return entity, body.learned
 
 
-def bars(value: bytes) -> list[Bar]:
-    """The unsettled bars in a state value."""
-    return _decode_body(memoryview(value)[HEAD_BYTES:]).bars or []
+class _Start(Struct, array_like=True, gc=False):
+    """The front of a bar; what follows is skipped unread."""
+
+    start_ms: int
+
+
+class _Front(Struct, array_like=True, gc=False):
+    """The front of a body, as far as its bars."""
+
+    slots: Raw
+    bars: list[_Start] | None
+
+
+_decode_front = msgpack.Decoder(_Front).decode
+
+
+def bar_starts(value: bytes) -> list[int]:
+    """Starts of the unsettled bars in a state value, without reading what is in them."""
+    return [bar.start_ms for bar in _decode_front(memoryview(value)[HEAD_BYTES:]).bars or ()]
 
 
 class Recovery:

@@ -291,7 +291,7 @@ class Partition:
         entity = cut.pending.pop(key)
         data = None
         if entity is not None:
-            data = checkpoint.freeze(entity, self.fuser.dump_key(key.decode()))
+            data = checkpoint.freeze(entity, self.fuser.dump_key(entity.name))
             cut.saved[key] = data
         cut.out.append((key, data))
 

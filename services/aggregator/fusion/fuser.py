@@ -124,9 +124,10 @@ class Fuser:
 
     def dump_key(self, key: str) -> bytes | None:
         """Learned state of one key, over all its metrics; None when there is none."""
+        if key not in self.state.keys:
+            return None
         self.numbers.learn()
-        saved = self.state.dump_key(key)
-        return msgspec.msgpack.encode(saved) if saved else None
+        return msgspec.msgpack.encode(self.state.dump_key(key))
 
     def load_key(self, key: str, data: bytes) -> None:
         """Restore what `dump_key` gave; the fuser itself must be restored first."""
@@ -134,8 +135,9 @@ class Fuser:
 
     def forget_key(self, key: str) -> None:
         """Drop the state of a key."""
-        self.numbers.learn()
-        self.state.keys.pop(key, None)
+        if key in self.state.keys:
+            self.numbers.learn()
+            del self.state.keys[key]
 
     def reputation(self) -> dict[str, dict[str, float]]:
         """What was learned about each provider, over all metrics: accuracy (P(inlier)), error in tolerances, lag_ms, voice.

@@ -100,7 +100,7 @@ def test_a_form_forgets_what_it_was_filled_with() -> None:
     partition = Partition(rules(), 0)
     odd = [
         raw("asset:odd", name, n, price=value)
-        for n, (name, value) in enumerate(zip(PROVIDERS, (1.0, 1.0, 1.0, 1.0, 2.0)))
+        for n, (name, value) in enumerate(zip(PROVIDERS, (1.0, 1.0, 1.0, 1.0, 2.0), strict=True))
     ]
     even = [raw("asset:even", name, 10 + n, price=1.0) for n, name in enumerate(PROVIDERS)]
     fold(partition, log(*odd, *even), 0)
