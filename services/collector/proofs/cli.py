@@ -142,7 +142,9 @@ def run_mutate(args: argparse.Namespace) -> int:
     for folder in folders(args.provider):
         provider = loading.read(folder / "provider.yaml", (folder / "provider.yaml").read_bytes())
         if isinstance(provider, list):
-            raise DefinitionError(where="\n".join(map(str, provider)))
+            code = FAILED
+            talk("\n".join(map(str, provider)))
+            continue
         found = mutation.score(provider, list(proof.cases(folder)), identity.load())
         scores.append((provider.home, found))
         rows.append(
