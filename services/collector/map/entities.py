@@ -39,24 +39,13 @@ MARKETS = ("pair", "perp", "future", "option")
 
 def _word(path: str, where: str) -> Word:
     get = getter(parse(path, where))
-    key = key_of(parse(path, where))
-
-    def spelled(row: Any, at: At) -> str | None:
-        value = row.get(key) if type(row) is dict else None
-        if type(value) is str:
-            return value or None
-        written = text(value)
-        return written if isinstance(written, str) else None
-
-    if key is not None:
-        return spelled
 
     def word(row: Any, at: At) -> str | None:
         value = get(row, at)
         if type(value) is str:
             return value or None
-        written = text(value)
-        return written if isinstance(written, str) else None
+        spelled = text(value)
+        return spelled if isinstance(spelled, str) else None
 
     return word
 
@@ -342,8 +331,7 @@ def quote_reader(rule: str | QuoteRule | None, sources: Sources, entity: EntityR
     if isinstance(rule, str):
         if rule not in sources.identity.assets:
             raise DefinitionError(where=where, expected="an asset id of schemas/assets.yaml, or pair", got=repr(rule))
-        name = rule
-        return lambda row, at: name
+        return lambda row, at: rule
     if rule.symbol is not None:
         symbols = sources.style(rule.style, where)
         word = _word(rule.symbol, where)
@@ -372,20 +360,18 @@ SubjectReader = Callable[[Any, At], "Subject | Unknown"]
 
 def subject_reader(rule: EntityRule, quote: str | QuoteRule | None, sources: Sources, where: str) -> SubjectReader:
     """Entity and quote together; a market's symbol is looked up once, and remembered."""
-    name = entity_reader(rule, sources, where)
+    about = entity_reader(rule, sources, where)
     money = quote_reader(quote, sources, rule, where)
 
     def whole(row: Any, at: At) -> Subject | Unknown:
-        entity = name(row, at)
+        entity = about(row, at)
         if isinstance(entity, Unknown):
             return entity
-        units = 1.0
-        if isinstance(entity, Scaled):
-            entity, units = entity
+        name, units = entity if isinstance(entity, Scaled) else (entity, 1.0)
         if money is None:
-            return Subject(entity, None, units)
+            return Subject(name, None, units)
         counted = money(row, at)
-        return counted if isinstance(counted, Unknown) else Subject(entity, counted, units)
+        return counted if isinstance(counted, Unknown) else Subject(name, counted, units)
 
     if rule.symbol is None or rule.kind not in ("asset", "pair", "perp") or isinstance(quote, QuoteRule):
         return whole
@@ -397,12 +383,9 @@ def subject_reader(rule: EntityRule, quote: str | QuoteRule | None, sources: Sou
     def remembered(row: Any, at: At) -> Subject | Unknown:
         if at.payload.at_ms < settled_ms:
             return whole(row, at)
-        if key is not None and type(row) is dict:
-            value = row.get(key)
-            found = known.get(value) if type(value) is str else None
-            if found is not None:
-                return found
-        spelled = word(row, at)
+        spelled = row.get(key) if key is not None and type(row) is dict else None
+        if type(spelled) is not str:
+            spelled = word(row, at)
         found = known.get(spelled) if spelled is not None else None
         if found is None:
             fresh = whole(row, at)
