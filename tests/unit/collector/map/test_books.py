@@ -3,16 +3,23 @@
 
 from __future__ import annotations
 
+from random import Random
 from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from schemas import metrics
 from services.collector.map import identity
 from services.collector.map.books import BookReader
 from services.collector.map.entities import Sources
+from services.collector.map.fields import reader
 from services.collector.map.mapped import Mapped
 from services.collector.map.paths import top
+from services.collector.map.values import time_reader
+from services.collector.registry.mapping import FieldRule
 from services.collector.registry.model import Book, Provider
 from services.common.errors import DefinitionError
 
@@ -86,3 +93,27 @@ def test_a_deleted_level_of_a_signed_book_keeps_its_side() -> None:
 def test_a_book_without_levels_is_the_authors_fault() -> None:
     with pytest.raises(DefinitionError, match="bids and asks, or changes"):
         read({})
+
+
+LEVELS = st.lists(
+    st.tuples(st.integers(1, 10**6), st.integers(1, 10**6)), min_size=1, max_size=8, unique_by=lambda level: level[0]
+)
+
+
+@given(LEVELS, st.randoms(use_true_random=False))
+def test_the_size_of_the_best_level_does_not_depend_on_its_place(levels: list[tuple[int, int]], chance: Random) -> None:
+    shuffled = [[str(price), size] for price, size in levels]
+    chance.shuffle(shuffled)
+    flat = [part for level in shuffled for part in level]
+    for take, pick in (("max", max), ("min", min)):
+        price, size = pick(levels)
+        for each, row in (("b", {"b": shuffled}), ("b[*2]", {"b": flat})):
+            rule = FieldRule(each=each, by="[0]", path="[1]", take=take)  # type: ignore[arg-type]
+            assert reader(rule, metrics.load()["bid_size"], [], "here")(row, top(row)) == float(size), price
+
+
+@given(st.integers(1_262_304_000_000, 4_102_444_800_000))
+def test_a_time_by_its_size_is_read_in_every_unit(moment_ms: int) -> None:
+    read_epoch = time_reader("epoch")
+    assert read_epoch(moment_ms) == read_epoch(str(moment_ms * 1000)) == read_epoch(moment_ms * 1_000_000) == moment_ms
+    assert read_epoch(moment_ms // 1000) == moment_ms // 1000 * 1000
