@@ -15,9 +15,11 @@ from services.aggregator.fusion.voices import weigh
 
 SQRT_2 = math.sqrt(2.0)
 LN_2PI = math.log(2.0 * math.pi)
+LARGEST = 1e100
+"""Larger values, in tolerances, are refused: their squares are no doubles."""
 LN_REACH = math.log(400.0)
 """A wrong value lies anywhere within 400 tolerances."""
-JUMP = 3.0
+JUMP = 1.0
 """Log-odds at which a jump explains a window better than the last answer."""
 EVEN = 1e-9
 """Scores closer than this are equal."""
@@ -27,6 +29,8 @@ PRIOR_WINDOWS = 10.0
 """Windows after which a source's own record counts as much as its static weight."""
 ELSEWHERE = 0.02
 """Weight of the camp nobody speaks for."""
+OWN_MOST = 2.0
+"""Most variance that a source gets for standing apart from the middle source for long."""
 CHI_PRIOR = 8.0
 """Degrees of freedom with which the expected scatter of a window is believed against the seen one."""
 
@@ -78,6 +82,8 @@ def answer(
         work[col.FALL, i] = 0.5
         if not (value >= lowest and value <= highest) or value - value != 0.0 or (rel and value <= 0.0):
             continue
+        if not rel and abs(value) > LARGEST * tol:
+            continue
         work[col.CODE, i] = col.USED
         work[col.ORDER, used] = i
         used += 1
@@ -91,7 +97,13 @@ def answer(
         work[col.FRESH, i] = fresh
         work[col.TAU, i] = tau
         work[col.Y, i] = (math.log(value) if rel else value) / tol + drift * min(as_of - tau, carried)
-        work[col.NOISE, i] = max(sources[row, col.S2], col.S2_FLOOR) * inflation + head[col.APART]
+        # What lasts is no noise, but who stands apart from the middle source is as far off as that.
+        own = 0.0
+        if slots[slot, col.SEEN] > 0.0:
+            own = (slots[slot, col.OFF] - head[col.MIDDLE]) ** 2
+        if not (own < OWN_MOST):
+            own = OWN_MOST
+        work[col.NOISE, i] = max(sources[row, col.S2], col.S2_FLOOR) * inflation + head[col.APART] + own
         work[col.VARIANCE, i] = work[col.NOISE, i] + vol * (as_of - tau)
         work[col.FALL, i] = 0.5 / work[col.VARIANCE, i]
         start = min(max(WEIGHT_PRIOR * window[2 * n + i], 0.05), WEIGHT_PRIOR)

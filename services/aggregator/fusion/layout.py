@@ -37,8 +37,9 @@ Array = Any
     RATE,
     AUTO_A,
     AUTO_B,
+    MIDDLE,
     HEAD,
-) = range(26)
+) = range(27)
 
 # One source within a key and metric: SLOTS, float64 (capacity, SLOT).
 ROW, PID, GID, SEEN, LAST_VALUE, FIRST_MS, LAST_MS, OFF, SLOT = range(9)
@@ -128,3 +129,5 @@ TOL, REL, LOWEST, HIGHEST, MINIMUM, FRESHNESS, START_VOL, SPEC_WIDTH = range(8)
 STRANGER = 3
 SCRATCH = RESULT + HEAD + MOST_SOURCES * (SLOT + 4 + WORKS)
 """Doubles that a call needs for itself."""
+# What stays from call to call: CONTEXT, int64, addresses and lengths of the tables.
+C_SOURCES, C_SOURCES_N, C_PAIRS, C_STRANGERS, C_STRANGERS_N, C_SPECS, C_SPECS_N, C_SCRATCH, CONTEXT = range(9)

@@ -17,8 +17,14 @@ SAMPLE_MS = 4000.0
 SLOW_KEEP, FAST_KEEP, MOVE_KEEP, INFLATION_KEEP = 0.98, 0.75, 0.8, 0.99
 AUTO_KEEP, TREND_FROM, TREND_OVER = 0.85, 0.4, 0.25
 """Autocorrelation of moves from which, and over which, a trend is believed."""
-OFF_GAIN, MAD_TO_SIGMA = 0.1, 1.4826
+OFF_GAIN, MAD_TO_SIGMA = 0.15, 1.4826
 SOURCE_KEEP, RIGHT_KEEP = 0.98, 0.995
+APART_SHARE = 0.25
+"""Of the spread of lasting offsets that is added to every variance; the rest goes to those who stand apart."""
+PAIR_LEAST = 7
+"""Sources of a window in which errors may be shared: among fewer the answer is too much of their own making."""
+TREND_VOICES, TREND_SPAN = 3.0, 3.0
+"""Voices from which, and over which, a trend can be told from late sources that catch up one by one."""
 LONG, LONG_KEEP = 10, 0.99
 """Samples over which the long volatility is taken."""
 
@@ -120,6 +126,7 @@ def learn(
         trend = 0.0
         if count > 8.0 and head[col.AUTO_B] > 0.0:
             trend = min(max((head[col.AUTO_A] / head[col.AUTO_B] - TREND_FROM) / TREND_OVER, 0.0), 1.0)
+            trend *= min(max((result[col.R_VOICES] - TREND_VOICES) / TREND_SPAN, 0.0), 1.0)
         head[col.DRIFT] = trend * head[col.MOVE_A] / head[col.MOVE_D]
         # Sources of many lags average to a path that hardly moves from window to window, but it moves in the long run.
         if head[col.SAMPLES] > LONG:
@@ -187,14 +194,15 @@ def learn(
             )
     middle = middle_of(used, n, window, work, slots, sources, 0.0, False)
     spread = middle_of(used, n, window, work, slots, sources, middle, True)
-    head[col.APART] = (MAD_TO_SIGMA * spread) ** 2 if used > 2 else 0.0
+    head[col.APART] = APART_SHARE * (MAD_TO_SIGMA * spread) ** 2 if used > 2 else 0.0
+    head[col.MIDDLE] = middle if used > 2 else 0.0
     for a in range(used):
         # Wrong, for pairs: fast errors against our answer, slow ones against the middle source, which a slow lie of a
         # minority cannot move.
         i = int(work[col.ORDER, a])
         u = (work[col.RESID, i] - middle) / work[col.NOISE, i]
         work[col.SURPRISE, i] = math.copysign(max(min(abs(u), 5.0) - SMALL, 0.0), u)
-    if used >= 4:
+    if used >= PAIR_LEAST:
         follow_pairs(n, used, window, work, head, slots, ring, sources, pairs, sampling, teach, var)
     if sampling:
         keep = min(samples, col.PATH - 1)

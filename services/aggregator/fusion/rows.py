@@ -12,6 +12,7 @@ import math
 from services.aggregator.fusion import layout as col
 from services.aggregator.fusion.kernel import (
     ELSEWHERE,
+    LARGEST,
     LN_2PI,
     LN_REACH,
     PRIOR_WINDOWS,
@@ -132,16 +133,19 @@ def judge(
     age = 0.0
     total = 0.0
     for i in range(n):
-        group = slots[int(window[3 * n + i]), col.GID]
+        # Beside each other, so that comparing them is cheap; the row is free once the answer stands.
+        work[col.RESID, i] = slots[int(window[3 * n + i]), col.GID]
+    for i in range(n):
+        group = work[col.RESID, i]
         first = True
         for j in range(i):
-            if slots[int(window[3 * n + j]), col.GID] == group:
+            if work[col.RESID, j] == group:
                 first = False
+                break
         if first:
             groups += 1.0
             for j in range(i, n):
-                same = slots[int(window[3 * n + j]), col.GID] == group
-                if same and window[j] >= lowest and window[j] <= highest:
+                if work[col.RESID, j] == group and window[j] >= lowest and window[j] <= highest:
                     agreed += 1.0
                     break
         share = work[col.SHARE, i]
@@ -175,9 +179,9 @@ def alone(
     relative = specs[spec, col.REL] > 0.0
     if not (value >= specs[spec, col.LOWEST] and value <= specs[spec, col.HIGHEST]) or value - value != 0.0:
         return False
-    if relative and value <= 0.0:
-        return False
     tol = specs[spec, col.TOL]
+    if (relative and value <= 0.0) or (not relative and abs(value) > LARGEST * tol):
+        return False
     vol = specs[spec, col.START_VOL]
     age = as_of - (min(ts, as_of) - sources[source, col.LAG])
     noise = max(sources[source, col.S2], col.S2_FLOOR)
@@ -239,35 +243,25 @@ def mostly_zero(n: int, zeros: int, row: int, outs: Array, window: Array, work: 
 
 
 def answer_rows(
-    count: int,
-    rows_at: int,
-    specs_at: int,
-    specs_n: int,
-    columns_at: int,
-    total: int,
-    outs_at: int,
-    shares_at: int,
-    sources_at: int,
-    sources_n: int,
-    pairs_at: int,
-    strangers_at: int,
-    strangers_n: int,
-    scratch_at: int,
-    teach: int,
+    count: int, total: int, rows_at: int, columns_at: int, outs_at: int, shares_at: int, context_at: int, teach: int
 ) -> None:
     """Answer `count` rows, or, with `teach`, learn from them one after the other; see layout.py for the tables.
 
     columns: values, times, weights and slots of all `total` observations; a slot below 0 is a stranger, by its place.
+    context: what stays from call to call (layout.C_*).
     """
+    context = integers(context_at, col.CONTEXT)
+    sources_n = context[col.C_SOURCES_N]
+    strangers_n = context[col.C_STRANGERS_N]
     rows = table(rows_at, count, col.ROW_WIDTH)
-    specs = table(specs_at, specs_n, col.SPEC_WIDTH)
+    specs = table(context[col.C_SPECS], context[col.C_SPECS_N], col.SPEC_WIDTH)
     columns = table(columns_at, 4, total)
     outs = table(outs_at, count, col.OUT_WIDTH)
     shares = table(shares_at, 2, total)
-    sources = table(sources_at, sources_n, col.SOURCE)
-    pairs = singles(pairs_at, col.PAIRS, col.PAIRS)
-    strangers = table(strangers_at, strangers_n, col.STRANGER)
-    at = scratch_at
+    sources = table(context[col.C_SOURCES], sources_n, col.SOURCE)
+    pairs = singles(context[col.C_PAIRS], col.PAIRS, col.PAIRS)
+    strangers = table(context[col.C_STRANGERS], strangers_n, col.STRANGER)
+    at = context[col.C_SCRATCH]
     result = floats(at, col.RESULT)
     at += 8 * col.RESULT
     blank = floats(at, col.HEAD)

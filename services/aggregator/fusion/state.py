@@ -316,7 +316,9 @@ class State:
             metric_row = self.row(one.metric, "")
             n = len(one.providers)
             entry = metrics[one.metric] = Key(metric_row, 0.0, n)
-            entry.head[:] = np.frombuffer(one.head)
+            head = np.frombuffer(one.head)[:HEAD]
+            # What an older release did not know stays as it is at the start; columns are only ever added at the end.
+            entry.head[: len(head)] = head
             entry.head[METRIC] = metric_row
             entry.path[:] = np.frombuffer(one.path).reshape(PATH, 2)
             entry.slots[:, _KEPT] = np.frombuffer(one.slots).reshape(n, len(_KEPT))

@@ -22,6 +22,8 @@ class Source:
     """Set when the value is the one last learned."""
     shared: dict[int, float] = field(default_factory=dict)
     """Index of another source -> learned probability of being one voice."""
+    away: float = 0.0
+    """Its lasting distance from the middle source."""
 
 
 @dataclass
@@ -103,7 +105,7 @@ def answer(
             t = min(t, s.first_seen)
         t -= s.lag
         trust = (10.0 * min(max(0.93 * s.weight, 0.05), 0.93) + s.known * s.right) / (10.0 + s.known)
-        own = max(s.variance, 0.0025) * inflation + apart
+        own = max(s.variance, 0.0025) * inflation + apart + min(s.away**2, 2.0)
         tau.append(t)
         z.append(math.log(s.value) / tol + drift * min(as_of - t, carried))
         noise.append(own)
@@ -120,14 +122,14 @@ def answer(
 
     def support(c: float) -> float:
         total = sum(u[i] * max(0.0, gain[i] - 0.5 * (z[i] - c) ** 2 / var[i]) for i in range(n))
-        return total + (max(0.0, 3.0 - 0.5 * (c - prior) ** 2 / prior_var) if before else 0.0)
+        return total + (max(0.0, 1.0 - 0.5 * (c - prior) ** 2 / prior_var) if before else 0.0)
 
     centre = max([*z, *([prior] if before else [])], key=lambda c: (round(support(c), 8), -c))
     r = [0.0] * n
     for _ in range(4):
         weights, points = [], []
         if before:
-            steady = sigmoid(3.0 - 0.5 * (prior - centre) ** 2 / prior_var)
+            steady = sigmoid(1.0 - 0.5 * (prior - centre) ** 2 / prior_var)
             weights.append(newness * steady / prior_var)
             points.append(prior)
         r = [sigmoid(gain[i] - 0.5 * (z[i] - centre) ** 2 / var[i]) for i in range(n)]
@@ -174,8 +176,8 @@ def answer(
                 other_var = 1.0 / bottom
     a, b = first**3 / (first + 1.5), other**3 / (other + 1.5)
     if before:
-        a *= max(math.exp(-min(0.5 * (mean - prior) ** 2 / prior_var, 50.0)), math.exp(-3.0))
-        b *= max(math.exp(-min(0.5 * (other_mean - prior) ** 2 / prior_var, 50.0)), math.exp(-3.0))
+        a *= max(math.exp(-min(0.5 * (mean - prior) ** 2 / prior_var, 50.0)), math.exp(-1.0))
+        b *= max(math.exp(-min(0.5 * (other_mean - prior) ** 2 / prior_var, 50.0)), math.exp(-1.0))
     a, b = a / (a + b + 0.02), b / (a + b + 0.02)
     points = [mean]
     if b >= 0.02 and abs(other_mean - mean) <= 4.0:

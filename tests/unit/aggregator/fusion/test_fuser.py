@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import math
 
+import msgspec
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from services.aggregator.fusion import Answer, Fuser, Observation, Plain
 from services.aggregator.fusion.bench import generator, unseen
 from services.aggregator.fusion.layout import MOST_SOURCES
 from services.aggregator.fusion.quality import Quality
+from services.aggregator.fusion.state import SavedKey
 from services.aggregator.fusion.strategies import STRATEGIES
 
 PRICE = Plain(name="price", tolerance=5e-4, window_ms=10_000)
@@ -210,6 +213,18 @@ def test_a_new_worker_continues_where_the_old_one_stopped() -> None:
     play(resumed, run, 60, 120, second)
     assert second == told[60:]
     assert (resumed.dump(), resumed.dump_key("k")) == (whole.dump(), whole.dump_key("k"))
+
+
+def test_what_an_older_release_remembered_of_a_key_is_taken_over() -> None:
+    run = generator.simulate("noisy", 1, generator.World(windows=30))
+    fuser = Fuser()
+    play(fuser, run, 0, 30)
+    (saved,) = msgspec.msgpack.decode(fuser.dump_key("k") or b"", type=list[SavedKey])
+    older = structs.replace(saved, head=saved.head[:-8])
+    fresh = Fuser.load(fuser.dump())
+    fresh.load_key("k", msgspec.msgpack.encode([older]))
+    before, after = fuser.state.keys["k"]["price"].head, fresh.state.keys["k"]["price"].head
+    assert (after[:-1].tolist(), after[-1]) == (before[:-1].tolist(), 0.0)
 
 
 def test_answering_changes_nothing_that_is_remembered() -> None:

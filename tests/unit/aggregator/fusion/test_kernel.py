@@ -23,6 +23,8 @@ from services.aggregator.fusion.layout import (
     LAG,
     LAST_VALUE,
     MEAN,
+    MIDDLE,
+    OFF,
     PID,
     RIGHT,
     ROW,
@@ -60,6 +62,7 @@ def described(fuser: Fuser, window: list[Observation], as_of: int) -> dict[str, 
         sources = [reference.Source(float(o.value), o.ts_ms, o.weight, o.group) for o in window]
         return {"sources": sources, "as_of": as_of, "tol": TOL, "vol": 0.25 / SPEC.window_ms}
     sources = []
+    head = entry.head
     pids = [int(entry.slots[entry.slot_of[o.provider], PID]) for o in window]
     for o in window:
         slot = entry.slots[entry.slot_of[o.provider]]
@@ -82,9 +85,9 @@ def described(fuser: Fuser, window: list[Observation], as_of: int) -> dict[str, 
                 row[LAG],
                 slot[FIRST_MS] if old else None,
                 shared,
+                slot[OFF] - head[MIDDLE],
             )
         )
-    head = entry.head
     before = reference.Before(head[MEAN], head[VAR], head[AT]) if head[COUNT] else None
     return {
         "sources": sources,
