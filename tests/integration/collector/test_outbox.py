@@ -10,6 +10,8 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from aiokafka.producer.message_accumulator import BatchBuilder
+from aiokafka.record.default_records import DefaultRecordBatch
 
 from sandbox import broker
 from schemas import topics
@@ -88,6 +90,59 @@ async def test_a_full_outbox_makes_callers_wait_until_kafka_took_some(common: Co
         await asyncio.wait_for(box.room(), 10)
         assert await box.drain(Deadline.after_s(10)) == 0
         pump.cancel()
+
+
+@pytest.mark.topics("raw.market", "archive", "dlq")
+@pytest.mark.parametrize(
+    ("topic", "codec"),
+    [
+        (TOPIC, DefaultRecordBatch.CODEC_SNAPPY),
+        ("archive", DefaultRecordBatch.CODEC_ZSTD),
+        ("dlq", DefaultRecordBatch.CODEC_LZ4),
+    ],
+)
+async def test_each_topic_is_packed_as_the_table_says(
+    common: CommonSettings, topic: str, codec: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    codecs: list[int] = []
+
+    class Noted(BatchBuilder):  # type: ignore[misc]
+        def __init__(self, size: int, codec: int) -> None:
+            codecs.append(codec)
+            super().__init__(size, codec)
+
+    monkeypatch.setattr("services.collector.outbox.BatchBuilder", Noted)
+    async with outbox(common, [topic], 10_000_000, lambda *what: None) as box:
+        for number in range(20):
+            box.put(topic, record(number, size=200))
+        pump = asyncio.create_task(box.pump())
+        assert await box.drain(Deadline.after_s(20)) == 0
+        pump.cancel()
+    assert codecs == [codec]
+    assert [int(one.value) for one in await everything(common, topic)] == list(range(20))
+
+
+@pytest.mark.parametrize("pause", [0, 1], ids=["while the pump is idle", "while a round is under way"])
+async def test_what_comes_within_a_round_travels_in_one_batch(common: CommonSettings, pause: int) -> None:
+    sizes: list[int] = []
+    async with outbox(common, [TOPIC], 10_000_000, lambda *what: None) as box:
+        fill = box._fill
+
+        def counted(lane: Any) -> Any:
+            batch, count = fill(lane)
+            sizes.append(count)
+            return batch, count
+
+        box._fill = counted  # type: ignore[method-assign]
+        pump = asyncio.create_task(box.pump())
+        for number in range(10):
+            box.put(TOPIC, record(number))
+            if number == 0:
+                for _ in range(pause):
+                    await until(lambda: len(sizes) == 1, 5)
+        assert await box.drain(Deadline.after_s(20)) == 0
+        pump.cancel()
+    assert sizes == [[10], [1, 9]][pause]
 
 
 async def test_what_is_not_taken_in_time_is_counted(common: CommonSettings) -> None:
