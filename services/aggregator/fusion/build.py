@@ -74,7 +74,7 @@ def compile_all(wrapped: bool) -> dict[str, Any]:
         (rows.finish, void(i, i, i, t, t, v, t, v, t, f)),
         (rows.mostly_zero, void(i, i, i, t, v, t)),
         (rows.alone, b(i, i, f, f, f, i, t, t, t, f)),
-        (rows.answer_rows, void(*[i] * 15)),
+        (rows.answer_rows, void(*[i] * 8)),
         (rows.advance_sources, void(*[i] * 6)),
         (rows.advance_voices, void(i, i)),
     ):

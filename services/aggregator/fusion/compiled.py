@@ -25,7 +25,7 @@ from services.aggregator.fusion import rows
 from services.aggregator.fusion.native import Code, NativeError, function
 
 BUILD = "services.aggregator.fusion.build"
-ARGUMENTS = {"answer_rows": 15, "advance_sources": 6, "advance_voices": 2}
+ARGUMENTS = {"answer_rows": 8, "advance_sources": 6, "advance_voices": 2}
 BUILD_S = 300
 """Longest time the compiler may take; some 15 s on an idle core."""
 

@@ -41,7 +41,11 @@ class Fuser:
 
     def answer(self, spec: Spec, key: str, observations: Sequence[Observation], as_of_ms: int) -> Answer:
         """The most likely value of `spec` for `key` at `as_of_ms`; reads what was learned and changes nothing of it."""
-        return self.answer_all((Ask(spec, key, observations, as_of_ms),))[0]
+        ask = Ask(spec, key, observations, as_of_ms)
+        if observations and spec.scale in _NUMERIC and one_each(observations) is None:
+            self.numbers.learn()
+            return self.numbers.answer((ask,))[0]
+        return self.answer_all((ask,))[0]
 
     def answer_all(self, asks: Sequence[Ask]) -> list[Answer]:
         """The same for many windows, each with its quality; a batch costs a fraction of as many single calls."""

@@ -17,7 +17,7 @@ _at: Any = np.frombuffer
 
 def floats(address: int, n: int) -> Array:
     """n doubles."""
-    return _at((c_double * n).from_address(address))
+    return _at((c_double * int(n)).from_address(int(address)))
 
 
 def table(address: int, rows: int, columns: int) -> Array:
@@ -27,15 +27,15 @@ def table(address: int, rows: int, columns: int) -> Array:
 
 def singles(address: int, rows: int, columns: int) -> Array:
     """float32 in rows."""
-    return _at((c_float * (rows * columns)).from_address(address), np.float32).reshape(rows, columns)
+    return _at((c_float * int(rows * columns)).from_address(int(address)), np.float32).reshape(rows, columns)
 
 
 def shorts(address: int, rows: int, columns: int, depth: int) -> Array:
     """int16 in three dimensions."""
-    flat = _at((c_int16 * (rows * columns * depth)).from_address(address), np.int16)
+    flat = _at((c_int16 * int(rows * columns * depth)).from_address(int(address)), np.int16)
     return flat.reshape(rows, columns, depth)
 
 
 def integers(address: int, n: int) -> Array:
     """n int64."""
-    return _at((c_int64 * n).from_address(address), np.int64)
+    return _at((c_int64 * int(n)).from_address(int(address)), np.int64)

@@ -79,7 +79,11 @@ class Numbers:
     def __init__(self, state: State) -> None:
         self.state = state
         self._scratch: Floats = np.zeros(SCRATCH)
-        self._scratch_at: int = self._scratch.ctypes.data
+        self._outs = array("d", _DOUBLE * (OUT_WIDTH * TAUGHT_AT_ONCE))
+        self._shares = array("d", _DOUBLE * (16 * TAUGHT_AT_ONCE))
+        self._context = array("q")
+        self._context_at = 0
+        self._tables: tuple[Any, Any, Any] = (None, None, None)
         self._specs: Floats = np.zeros((64, SPEC_WIDTH))
         self._plans: dict[int, tuple[Spec, int]] = {}
         """By the address of a specification: itself, so that the address stays its own, and its row."""
@@ -275,27 +279,46 @@ class Numbers:
         columns.extend(weights)
         columns.extend(slots)
         table = array("d", rows)
-        outs, shares = array("d", _DOUBLE * (OUT_WIDTH * count)), array("d", _DOUBLE * (2 * total))
-        state = self.state
+        outs, shares = self._outs, self._shares
+        if len(outs) < OUT_WIDTH * count:
+            outs = self._outs = array("d", _DOUBLE * (2 * OUT_WIDTH * count))
+        if len(shares) < 2 * total:
+            shares = self._shares = array("d", _DOUBLE * (4 * total))
         KERNELS.answer_rows(
             count,
-            table.buffer_info()[0],
-            self._specs.ctypes.data,
-            len(self._specs),
-            columns.buffer_info()[0],
             total,
+            table.buffer_info()[0],
+            columns.buffer_info()[0],
             outs.buffer_info()[0],
             shares.buffer_info()[0],
-            state.sources.ctypes.data,
-            len(state.sources),
-            state.pairs.ctypes.data,
-            state.strangers.ctypes.data,
-            len(state.strangers),
-            self._scratch_at,
+            self._where(),
             teach,
         )
-        told = shares.tolist()
-        return outs.tolist(), told[:total], told[total:]
+        told = shares[: 2 * total].tolist()
+        return outs[: OUT_WIDTH * count].tolist(), told[:total], told[total:]
+
+    def _where(self) -> int:
+        """Address of the context: the tables that grow are looked for again only when they are others."""
+        state = self.state
+        tables = state.sources, state.strangers, self._specs
+        if tables[0] is not self._tables[0] or tables[1] is not self._tables[1] or tables[2] is not self._tables[2]:
+            self._tables = tables
+            sources, strangers, specs = (one.ctypes.data for one in tables)
+            self._context = array(
+                "q",
+                (
+                    sources,
+                    len(state.sources),
+                    state.pairs.ctypes.data,
+                    strangers,
+                    len(state.strangers),
+                    specs,
+                    len(self._specs),
+                    self._scratch.ctypes.data,
+                ),
+            )
+            self._context_at = self._context.buffer_info()[0]
+        return self._context_at
 
     def _by_rule(
         self,

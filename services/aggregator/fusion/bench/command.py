@@ -342,6 +342,7 @@ def speed(repeats: int = 7, calls: int = 400) -> dict[str, Any]:
                 fuser.answer(spec, "key", window, as_of_ms)
                 middle = time.perf_counter_ns()
                 fuser.learn(spec, "key", window, as_of_ms)
+                fuser.numbers.learn()
                 answers.append((middle - start) / 1000)
                 learning.append((time.perf_counter_ns() - middle) / 1000)
         rows[str(n)] = {"answer_us": _cost(answers), "learn_us": _cost(learning)}
