@@ -239,6 +239,22 @@ class Reputation(Struct, frozen=True, kw_only=True):
     """Providers whose errors it shares: likely the same upstream, or a copy."""
 
 
+class Held(Struct, frozen=True, kw_only=True):
+    """What a collector holds back since a change of unit. Topic `ops.providers`, key: `held/<provider>/<endpoint>/<message>`."""
+
+    provider: str
+    endpoint: str
+    message: str
+    """Kind of message of a stream; empty for an endpoint."""
+    registry: str
+    """Hash of the definition; another one starts anew."""
+    powers: dict[str, int]
+    """Metric -> power of ten by which it jumped (0: one divided by it); empty when nothing is held back any more."""
+    levels: dict[str, list[tuple[str, str, str | None, float]]]
+    """Metric -> last accepted values: parameters of the request, entity, quote, value."""
+    updated_ms: int
+
+
 class Alert(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """State of one alert. Topic `ops.alerts`, key: fingerprint."""
 

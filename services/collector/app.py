@@ -22,10 +22,11 @@ from redis.backoff import NoBackoff
 from schemas import categories
 from schemas.events import Definition
 from services.collector import metrics as rows
-from services.collector import publish, rounds
+from services.collector import publish, reputation, rounds
 from services.collector.admit.store import FallbackStore, MemoryStore, RedisStore, Store
 from services.collector.cache import Cache
 from services.collector.demand import base_interests
+from services.collector.guards import Guards
 from services.collector.lease import Follower, Leases, follower
 from services.collector.line import Lines
 from services.collector.listing import Listing
@@ -187,7 +188,8 @@ async def build(
     publisher = Publisher(box, redactor, where.origin, measured)
     ask = await stack.enter_async_context(sender(Limits(body_bytes=own.body_mb * MB), own.ca_file))
     store = await _store(own, stack)
-    lines = Lines(definitions, known, secrets, "ip", where.simulated, own.drift_accept)
+    guards = Guards(definitions, known, own.drift_accept, await reputation.held(own), publisher.held)
+    lines = Lines(definitions, known, secrets, "ip", where.simulated, guards)
     poller = Poller(
         lines, where, ask, Cache(measured.inc), store, publisher, measured, own.in_flight, own.retries, own.archive
     )

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import NamedTuple
 
 from schemas import metrics
-from schemas.events import Raw
+from schemas.events import Held, Raw
 from services.collector import proof
 from services.collector.drift.compare import Difference
 from services.collector.drift.guard import ALL, MESSAGES_EVERY, Guard, Verdict, Watched
+from services.collector.drift.jumps import Row
 from services.collector.drift.places import Probe, book_probe, probe
 from services.collector.drift.shape import Fingerprint, fingerprint
 from services.collector.map import paths
@@ -35,8 +37,19 @@ class Lesson(NamedTuple):
 class Guards:
     """One guard for each endpoint and each kind of message; sockets of one stream share theirs."""
 
-    def __init__(self, registry: Registry, identity: Identity, accepted: Sequence[str] = ()) -> None:
-        """`accepted`: `provider/endpoint` or `provider/endpoint/metric` of what is taken as it comes."""
+    def __init__(
+        self,
+        registry: Registry,
+        identity: Identity,
+        accepted: Sequence[str] = (),
+        held: Iterable[Held] = (),
+        tell: Callable[[Held], None] | None = None,
+    ) -> None:
+        """`accepted`: `provider/endpoint` or `provider/endpoint/metric` of what is taken as it comes. `held`: what was held back
+        when the last process ended; `tell` takes what is held back from now on.
+        """
+        self._held = {(one.provider, one.endpoint, one.message): one for one in held}
+        self._tell = tell
         self._accepted = [tuple(one.split("/")) for one in accepted]
         self._registry = registry
         self._identity = identity
@@ -48,29 +61,44 @@ class Guards:
         key = (provider, endpoint)
         if key not in self._guards:
             definition = self._registry.providers[provider].endpoints[endpoint]
-            self._guards[key] = Guard(
-                partial(self._watched, provider, endpoint, "", definition.emits, definition.book),
-                accepted=self._taken(provider, endpoint),
-            )
+            self._guards[key] = self._guard(provider, endpoint, "", definition.emits, definition.book, 1)
         return self._guards[key]
 
     def stream(self, provider: str, stream: str) -> StreamGuard:
         """The guard of a stream's messages."""
         key = (provider, stream)
         if key not in self._streams:
-            accepted = self._taken(provider, stream)
             messages = self._registry.providers[provider].streams[stream].messages
             self._streams[key] = StreamGuard(
                 {
-                    name: Guard(
-                        partial(self._watched, provider, stream, name, message.emits, message.book),
-                        MESSAGES_EVERY,
-                        accepted,
-                    )
+                    name: self._guard(provider, stream, name, message.emits, message.book, MESSAGES_EVERY)
                     for name, message in messages.items()
                 }
             )
         return self._streams[key]
+
+    def _guard(
+        self, provider: str, target: str, message: str, emits: Sequence[Emit], book: Book | None, every: int
+    ) -> Guard:
+        """A guard that goes on where the last process ended, if the definition is the same."""
+        registry = self._registry.loaded[provider].hash
+        held = self._held.get((provider, target, message))
+
+        def tell(powers: dict[str, int], levels: dict[str, list[Row]]) -> None:
+            if self._tell is not None:
+                now_ms = time.time_ns() // 1_000_000
+                said = Held(
+                    provider=provider, endpoint=target, message=message, registry=registry, powers=powers, levels=levels, updated_ms=now_ms
+                )  # fmt: skip
+                self._tell(said)
+
+        return Guard(
+            partial(self._watched, provider, target, message, emits, book),
+            every,
+            self._taken(provider, target),
+            held if held is not None and held.registry == registry else None,
+            tell,
+        )
 
     def _taken(self, provider: str, target: str) -> frozenset[str]:
         """Metrics of an endpoint or stream that an operator takes as they come."""

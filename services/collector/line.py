@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Final
 
 from services.collector.admit import limits
@@ -56,14 +55,14 @@ class Lines:
         secrets: Secrets,
         egress: str,
         simulated: bool,
-        accepted: Sequence[str] = (),
+        guards: Guards | None = None,
     ) -> None:
         self._registry = registry
         self._identity = identity
         self._secrets = secrets
         self._egress = egress
         self._simulated = simulated
-        self.guards = Guards(registry, identity, accepted)
+        self.guards = guards if guards is not None else Guards(registry, identity)
         """What watches the answers of endpoints and streams for drift."""
         self._lines: dict[tuple[str, str], Line] = {}
 

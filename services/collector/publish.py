@@ -9,7 +9,7 @@ from typing import Final, Literal
 import msgspec
 
 from schemas import categories
-from schemas.events import Archived, Attempt, Definition, Origin, Raw
+from schemas.events import Archived, Attempt, Definition, Held, Origin, Raw
 from services.collector.outbox import Outbox, Record
 from services.collector.vault.redaction import Redactor
 from services.common.metrics import Metrics
@@ -69,6 +69,11 @@ class Publisher:
         """Summary of a provider's definition; readers keep the latest."""
         key = f"definition/{definition.provider}".encode()
         self._box.put(PROVIDERS, Record(key, self._encode(definition), definition.updated_ms))
+
+    def held(self, held: Held) -> None:
+        """What is held back of one endpoint since a change of unit, for the process that comes after this one."""
+        key = f"held/{held.provider}/{held.endpoint}/{held.message}".encode()
+        self._box.put(PROVIDERS, Record(key, self._encode(held), held.updated_ms))
 
     def dead(
         self, reason: str, provider: str, endpoint: str, value: bytes, received_ms: int, detail: str | None = None

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from typing import TypeVar
 
 import msgspec
 
 from schemas import topics
-from schemas.events import ProviderScore, Reputation
+from schemas.events import Held, ProviderScore, Reputation
 from services.common import kafka
 from services.common.settings import CommonSettings, read
 
@@ -28,8 +29,25 @@ def judged(provider: str) -> ProviderScore | None:
     return asyncio.run(_read(read(CommonSettings), f"score/{provider}", ProviderScore))
 
 
+async def held(settings: CommonSettings) -> list[Held]:
+    """What collectors hold back since a change of unit. MachineError without a broker."""
+    told: dict[str, Held] = {}
+    async for key, value in _records(settings):
+        if key.startswith("held/"):
+            told[key] = msgspec.json.decode(value, type=Held)
+    return [one for one in told.values() if one.powers]
+
+
 async def _read(settings: CommonSettings, key: str, shape: type[Told]) -> Told | None:
     found: Told | None = None
+    async for name, value in _records(settings):
+        if name == key:
+            found = msgspec.json.decode(value, type=shape)
+    return found
+
+
+async def _records(settings: CommonSettings) -> AsyncIterator[tuple[str, bytes]]:
+    """Keys and values of the topic, the newest of a key last."""
     async with kafka.reader(settings) as reader:
         places = await kafka.partitions(reader, [topics.name(TOPIC, settings.topic_prefix)])
         ends = await kafka.end_offsets(reader, places)
@@ -38,6 +56,5 @@ async def _read(settings: CommonSettings, key: str, shape: type[Told]) -> Told |
         while any([await reader.position(place) < ends[place] for place in places]):
             for records in (await reader.getmany(timeout_ms=500)).values():
                 for record in records:
-                    if record.key == key.encode() and record.value is not None:
-                        found = msgspec.json.decode(record.value, type=shape)
-    return found
+                    if record.key is not None and record.value is not None:
+                        yield record.key.decode(), record.value

@@ -7,9 +7,9 @@ from typing import Any, Final, NamedTuple
 
 from msgspec.structs import replace
 
-from schemas.events import Raw
+from schemas.events import Held, Raw
 from services.collector.drift.compare import LATER, MOST, SOON, Difference, Evidence, differences, gone_filters, worded
-from services.collector.drift.jumps import Jumps
+from services.collector.drift.jumps import Jumps, Row
 from services.collector.drift.places import LEVELS, Probe
 from services.collector.drift.shape import Expectations, Fingerprint, fingerprint
 from services.collector.map.compile import event_id
@@ -37,6 +37,8 @@ TOPS: Final = frozenset({"bid", "ask", "bid_size", "ask_size", "contract_bid", "
 CODES: Final[Mapping[type, int]] = {type(None): 0, int: 1, float: 1, str: 2, bool: 3, list: 4, dict: 5}
 Getter = Callable[[Any, Any], Any]
 Look = tuple[int, ...]
+Tell = Callable[[dict[str, int], dict[str, list[Row]]], None]
+"""Takes what is held back, and since which values: the fields of Held."""
 
 
 class Verdict(NamedTuple):
@@ -71,9 +73,17 @@ class Watched(NamedTuple):
 class Guard:
     """Judges the answers of one endpoint, or the messages of one kind. Structure is judged when it looks new, units each time."""
 
-    def __init__(self, watched: Callable[[], Watched], every: int = 1, accepted: frozenset[str] = frozenset()) -> None:
+    def __init__(
+        self,
+        watched: Callable[[], Watched],
+        every: int = 1,
+        accepted: frozenset[str] = frozenset(),
+        held: Held | None = None,
+        tell: Tell | None = None,
+    ) -> None:
         """`every`: one answer in so many is looked at while nothing is wrong. `accepted`: metrics (ALL: everything) that an
-        operator takes as they come."""
+        operator takes as they come. `held`: what another process held back; `tell` is told when that changes here.
+        """
         self._load = watched
         self._watched: Watched | None = None
         self._every = every
@@ -85,6 +95,10 @@ class Guard:
         """What, metric and path of a difference -> rows in a row that showed it."""
         self._active: dict[tuple[str, str, str], Difference] = {}
         self._jumps = Jumps()
+        if held is not None:
+            self._jumps.recall(held.powers, held.levels)
+        self._remembered = frozenset(self._jumps.held)
+        self._tell = tell
         self._told: tuple[tuple[str, str, str], ...] = ()
         self.checks = 0
         """How often the whole structure was looked at."""
@@ -110,6 +124,10 @@ class Guard:
         suspects: frozenset[str] = frozenset()
         if given:
             suspects = self._jumps.look(given, _said(mapped.top))
+            if self._tell is not None and self._remembered != self._jumps.held.keys():
+                self._remembered = frozenset(self._jumps.held)
+                powers = {metric: jump.power for metric, jump in self._jumps.held.items()}
+                self._tell(powers, {metric: self._jumps.levels(metric) for metric in powers})
         self._pause = 0 if self._lacking or self._jumps.alert else self._every - 1
         return self._verdict(given, suspects)
 

@@ -1,7 +1,7 @@
 """Jumps of unit: a metric whose values change by one power of ten at many entities at once, which no market does. Pure.
 
-The last accepted value of some entities is kept in bounded memory. What jumps is held back until it settles back; a
-process that starts anew has an empty memory, so a definition that was changed is not compared with the old one.
+The last accepted value of some entities is kept in bounded memory. What jumps is held back until it settles back. A process
+that starts anew is told what its predecessor held back by the same definition, and takes everything else as it comes.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ EVENTS: Final = 32
 """Events of one answer that are looked at, the first ones and some of the rest: a jump of unit shows in all."""
 ENTITIES: Final = 256
 """Entities whose last values are kept, per endpoint; the longest unseen goes first."""
+RECALLED: Final = 12
+"""Values of a metric that are told to a successor."""
 CALM: Final = math.sqrt(10.0)
 """A value within this factor of the last one moved as markets do."""
 EXACT: Final = 0.05
@@ -43,6 +45,8 @@ RECIPROCAL: Final = 0
 
 Key = tuple[str, str, str | None]
 """Parameters of the request, entity, quote."""
+Row = tuple[str, str, str | None, float]
+"""A key and its value."""
 
 
 class Level(Struct):
@@ -95,6 +99,19 @@ class Jumps:
     def alert(self) -> bool:
         """Whether every answer must be looked at: something is held or suspected."""
         return bool(self.held or self._suspected)
+
+    def recall(self, powers: Mapping[str, int], levels: Mapping[str, Sequence[Row]]) -> None:
+        """Go on holding back what another process held back."""
+        for metric, power in powers.items():
+            for params, entity, quote, value in levels.get(metric, ()):
+                self._levels.setdefault((params, entity, quote), {})[metric] = Level(value)
+            words = f"{_times(power)} the last accepted value, since before this collector started: a change of unit?"
+            self.held[metric] = Jump(power, Difference("unit", metric, "", words))
+
+    def levels(self, metric: str) -> list[Row]:
+        """Some last accepted values of a metric, to be recalled."""
+        rows = [(*key, levels[metric].value) for key, levels in self._levels.items() if metric in levels]
+        return rows[:RECALLED]
 
     def look(self, events: Sequence[Raw], params: str = "") -> frozenset[str]:
         """Compare some events with the last values; the metrics that must not go out, held or suspected."""

@@ -66,7 +66,7 @@ class View:
         return sum(len(feed) for feed in self.fused.values())
 
     def _apply_provider(self, key: str, value: bytes | None, partition: int, offset: int, written_ms: int) -> bool:
-        if key.startswith("reputation/"):
-            return False  # what fusion learned; `parallax providers show` reads it
+        if key.startswith(("reputation/", "held/")):
+            return False  # what fusion learned, and what collectors remember for themselves
         feed = self.scores if key.startswith("score/") else self.definitions
         return feed.apply(key, value, partition, offset, written_ms)

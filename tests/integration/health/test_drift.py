@@ -143,6 +143,35 @@ async def test_a_renamed_field_and_a_new_unit_are_held_back_told_and_taken_up_ag
         assert len(bodies) >= 5, "the archive has every answer, also those that drifted"
 
 
+async def test_a_collector_that_starts_anew_goes_on_holding_back(
+    common: CommonSettings, home: Path, simulator: Simulator
+) -> None:
+    own = settings(common, home, providers=[ACME], sandbox_url=simulator.url, streams=False, assets=20)
+    async with followed(common) as seen:
+        async with collecting(own):
+            await until_outcome(seen, "OK")
+            simulator.behave(scale={"last": 100})
+            await until_outcome(seen, "SCHEMA_DRIFT", detail="last: 10^2 times")
+        started = len(await seen.attempts())
+        async with collecting(own):
+
+            async def first() -> Attempt | None:
+                found = [one for one in (await seen.attempts())[started:] if one.events]
+                return found[0] if found else None
+
+            again: Attempt = await until(first, 20, "the first answer after the start")
+            assert again.outcome == "SCHEMA_DRIFT"
+            assert "since before this collector started" in (again.detail or "")
+            simulator.behave()
+            await until_outcome(seen, "OK")
+        levels: list[Any] = [
+            one.metrics["last"]
+            for one in await seen.raw()
+            if one.endpoint == "tickers" and one.entity == "pair:bitcoin/tether" and "last" in one.metrics
+        ]
+        assert max(levels) < 2 * min(levels), "not one value of the other unit went out"
+
+
 async def test_messages_of_a_socket_are_watched_too(
     common: CommonSettings, home: Path, simulator: Simulator, process: Process, topics: Topics
 ) -> None:

@@ -28,6 +28,7 @@ REPEATED = 20
 """An answer that is repeated so often gives all the evidence that a difference can need."""
 
 OTHERWISE = {
+    ("blockscout_whale", "transfers.usdc"): "a transfer between two parties without a name",
     ("coinbase_prices", "exchange_rates.bare"): "an older form of the answer, without its rates",
     ("goplus", "token_security.partial"): "a token of which hardly anything is known, not even its holders",
 }

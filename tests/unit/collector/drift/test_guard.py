@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from schemas.events import Raw
+from schemas.events import Held, Raw
 from services.collector.drift.guard import Guard, Verdict, without
 from services.collector.guards import Guards, Lesson, watched
 from services.collector.map import identity
@@ -302,3 +302,22 @@ def test_a_change_of_one_side_alone_is_every_days_book() -> None:
     without_asks = {name: value for name, value in book(5).items() if name != "a"}
     assert [one.judge(heard(without_asks), []).words for _ in range(30)] == [""] * 30
     assert one.judge(heard(book(6, b=[], a=[])), []).words == ""
+
+
+def test_a_process_goes_on_holding_back_what_the_one_before_held_unless_the_definition_changed() -> None:
+    registry = loading.Registry({"acme": PROVIDER}, {"acme": loading.Loaded(PROVIDER, Path(), "v1")}, "0")
+    told: list[Held] = []
+    first = Guards(registry, identity.load(), tell=told.append).endpoint("acme", "e")
+    judge(first, answer())
+    cents = answer(lambda row: row | {"last_price": float(row["last_price"]) * 100})
+    assert judge(first, cents).held == 5
+    assert judge(first, cents).held == 5
+    assert [(one.powers, len(one.levels["last"]), one.registry) for one in told] == [({"last": 2}, 5, "v1")]
+    heir: list[Held] = []
+    second = Guards(registry, identity.load(), held=told, tell=heir.append).endpoint("acme", "e")
+    verdict = judge(second, cents)
+    assert (verdict.held, [one.metric for one in verdict.differences]) == (5, ["last"])
+    assert judge(second, answer()).differences == ()
+    assert [one.powers for one in heir] == [{}], "it is over, and said so"
+    changed = loading.Registry({"acme": PROVIDER}, {"acme": loading.Loaded(PROVIDER, Path(), "v2")}, "0")
+    assert judge(Guards(changed, identity.load(), held=told).endpoint("acme", "e"), cents).held == 0
