@@ -158,7 +158,8 @@ class Classifier:
         for fits, rule, detail in self._rules:
             if fits(status, lowered, payload, looked):
                 words = detail(payload) if detail is not None else said(payload, looked)
-                return Outcome(rule.outcome, words, wait)
+                outcome = _worded(words) if rule.outcome == "UNSUPPORTED" and 200 <= status <= 299 else None
+                return Outcome(outcome or rule.outcome, words, wait)
         if status in self._ok or 200 <= status <= 299:
             if isinstance(answer, DecodeError):
                 return Outcome(answer.outcome, str(answer))
@@ -177,6 +178,16 @@ def classify(
 ) -> Outcome:
     """One-off form of Classifier, for tools and tests."""
     return Classifier(rules, ok).classify(status, headers, answer, text)
+
+
+def _worded(words: str | None) -> ErrorClass | None:
+    """What the words of an error under a status of success say, where a provider's own row says no more than that it is one."""
+    if words is None or _UNSUPPORTED.search(words):
+        return None
+    return next(
+        (rule.outcome for rule in RULES if rule.statuses == (200, 299) and rule.words and rule.words.search(words)),
+        None,
+    )
 
 
 def _general(status: int, payload: Any, text: str, wait: float | None) -> Outcome:

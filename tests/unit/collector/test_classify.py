@@ -73,6 +73,25 @@ def test_the_providers_own_rows_come_first_and_in_order() -> None:
     assert judge.classify(200, {}, {"code": -1}).ok
 
 
+@pytest.mark.parametrize(
+    ("status", "words", "outcome"),
+    [
+        (200, "Too many requests", "RATE_LIMITED"),
+        (200, "Invalid API key", "AUTH"),
+        (200, "Unknown symbol", "NOT_FOUND"),
+        (200, "limit is invalid", "UNSUPPORTED"),
+        (200, "method not found", "UNSUPPORTED"),
+        (200, None, "UNSUPPORTED"),
+        (400, "Unknown symbol", "UNSUPPORTED"),
+    ],
+)
+def test_words_say_more_than_a_row_for_every_other_error(status: int, words: str | None, outcome: str) -> None:
+    rest = ErrorRule(outcome="UNSUPPORTED", when=[Condition(path="code", ne=0)], detail="why")
+    assert Classifier([rest]).classify(status, {}, {"code": 7, "why": words}).name == outcome
+    told = ErrorRule(outcome="EMPTY", when=[Condition(path="code", ne=0)], detail="why")
+    assert Classifier([told]).classify(status, {}, {"code": 7, "why": words}).name == "EMPTY"
+
+
 def test_a_status_that_an_endpoint_calls_good_is_good() -> None:
     assert classify(404, {}, {"match": None}, ok=[200, 404]).ok
     assert classify(404, {}, {"match": None}).name == "NOT_FOUND"
