@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain as chained
 from typing import Any, Final, NamedTuple
 
 from schemas.assets import SLUGS
@@ -61,7 +62,7 @@ def candidates(
             kind, _, name = entity.partition(":")
             yield place, Who(1, 0, {"kind": kind, "chain_is" if kind == "chain" else "is": name}, None, "you said so")
             continue
-        yield from ((place, who) for who in _candidates(place, home, identity))
+        yield from ((place, who) for who in _candidates(place, home, identity, asked))
         yield from ((place, who) for who in _by_request(place, home, identity, asked))
 
 
@@ -156,7 +157,7 @@ def _positional(node: Any, path: str, depth: int = 0) -> Iterator[str]:
             yield from _positional(value, step(path, key), depth + 1)
 
 
-def _candidates(place: Rows, home: str, identity: Identity) -> Iterator[Who]:
+def _candidates(place: Rows, home: str, identity: Identity, asked: Mapping[str, str]) -> Iterator[Who]:
     """Ways to name the rows by the tables; only texts, for numbers that are ids look like any other number."""
     sample = place.rows[:SAMPLE]
     texts = {path: leaf.texts for path, leaf in leaves_of([row for _, row in sample]).items() if leaf.texts}
@@ -173,6 +174,39 @@ def _candidates(place: Rows, home: str, identity: Identity) -> Iterator[Who]:
             yield from _assets(path, values, rank, identity)
     if home in SUFFIXES:
         yield from _apart(texts, home, identity)
+    if home in TOKENS:
+        yield from _tokens(texts, identity, _chain_asked(asked, identity))
+
+
+def _chain_asked(asked: Mapping[str, str], identity: Identity) -> str | None:
+    """The parameter that names a chain which our tables know."""
+    return next(
+        (name for name, value in asked.items() if "chain" in name.lower() and identity.chains.resolve(value)), None
+    )
+
+
+def _tokens(texts: Mapping[str, list[str]], identity: Identity, chain: str | None) -> Iterator[Who]:
+    """Tokens by their contracts, on the chain that a field or the request names."""
+    own = next(
+        (
+            path
+            for path, values in texts.items()
+            if "chain" in tokens_of(path) and all(map(identity.chains.resolve, values))
+        ),
+        None,
+    )
+    where = own or (f"$param.{chain}" if chain is not None else None)
+    for path, values in texts.items():
+        alone = len(set(values)) >= DISTINCT * len(values) and not ROLES & set(tokens_of(path))
+        if where is not None and alone and all(map(ADDRESS.fullmatch, values)):
+            yield Who(
+                len(values), 400, {"kind": "token", "chain": where, "contract": path}, None,
+                f"every {path} is a contract, and {where} names the chain",
+            )  # fmt: skip
+
+
+ROLES: Final = frozenset("creator owner deployer holder from to sender receiver pair pool lp".split())
+"""Words of addresses that are not the token itself."""
 
 
 ADDRESS: Final = re.compile(r"0x[0-9a-fA-F]{40}")
@@ -182,9 +216,7 @@ TOKENS: Final = frozenset({"security", "dex"})
 
 def _by_request(place: Rows, home: str, identity: Identity, asked: Mapping[str, str]) -> Iterator[Who]:
     """What the request asked for: one pair, one asset, one token of a chain, one chain."""
-    chain = next(
-        (name for name, value in asked.items() if "chain" in name.lower() and identity.chains.resolve(value)), None
-    )
+    chain = _chain_asked(asked, identity)
     for name, value in asked.items():
         if not value or "," in value:
             continue
@@ -197,13 +229,19 @@ def _by_request(place: Rows, home: str, identity: Identity, asked: Mapping[str, 
                 said = {"kind": "token", "chain": f"$param.{chain}", "contract": path}
                 yield Who(1, 500, said, None, f"{name} is a contract, {chain} its chain")
         elif not CURRENCIES & set(tokens_of(name)):
-            found = _assets(path, [value], 50, identity)
+            found = chained(_assets(path, [value], 50, identity), _bases(path, value, identity))
         for who in found:
             yield who._replace(because=f"the request asked for {name}={value}: {who.because}")
     if chain is not None and home in CHAINED:
         yield Who(
             1, 600, {"kind": "chain", "chain": f"$param.{chain}"}, None, f"the request asked for {chain}={asked[chain]}"
         )
+
+
+def _bases(path: str, value: str, identity: Identity) -> Iterator[Who]:
+    """An asset named by a market of it; its money is in the market's quote."""
+    for who in _pairs(path, [value], "exchange", 55, identity):
+        yield who._replace(entity={"kind": "asset", "symbol": path})
 
 
 CURRENCIES: Final = frozenset({"quote", "currency", "vs", "convert", "to", "target"})

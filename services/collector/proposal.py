@@ -244,8 +244,9 @@ def _attempt(
     quote: str | None,
     known: Vocabulary,
 ) -> _Try:
-    prefix, because = "", "the pair names it" if who.entity["kind"] in PAIRED else "you said so"
-    counted: str | dict[str, str] | None = "pair" if who.entity["kind"] in PAIRED else quote
+    paired = who.entity["kind"] in PAIRED or who.style is not None
+    prefix, because = "", "the pair names it" if paired else "you said so"
+    counted: str | dict[str, str] | None = "pair" if paired else quote
     if counted is None:
         counted, because, prefix = _quote(leaves, asked, identity)
     return _Try(

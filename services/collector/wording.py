@@ -180,7 +180,8 @@ BARS: Final = "a bar of which interval: the request does not say one minute"
 
 def _of_many(leaf: Leaf, who: Who, spec: Spec, minutes: bool) -> str | None:
     """Doubts about rows that the request alone names, and about bars."""
-    alone = any(value.startswith("$param.") for value in who.entity.values()) or "is" in who.entity
+    said = [value for way, value in who.entity.items() if way not in ("kind", "table")]
+    alone = "is" in who.entity or "chain_is" in who.entity or all(value.startswith("$param.") for value in said)
     family = family_of(spec.name)
     if alone and len(leaf.all) > 1 and family == STATE:
         return ONE_OF_MANY

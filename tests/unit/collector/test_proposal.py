@@ -336,3 +336,24 @@ def test_the_answer_of_a_call_is_read_as_others_read_it() -> None:
     assert found.fields == {"gas_price_gwei": {"path": ".", "type": "hex", "unit": "wei"}}
     with pytest.raises(DefinitionError, match="--entity chain:ethereum"):
         proposed("0x77359400", "rpc", known=known, method="eth_gasPrice", body="jsonrpc")
+
+
+def test_tokens_are_named_by_their_contracts_on_the_chain_of_the_request() -> None:
+    contracts = [f"0x{'a' * 39}{number}" for number in range(3)]
+    payload = {"result": {contract: {"is_mintable": "1", "creator_address": "0x" + "b" * 40} for contract in contracts}}
+    found = proposed(payload, "security", asked={"chain_id": "56", "contract_addresses": ",".join(contracts)})
+    assert (found.rows, found.entity, found.fields) == (
+        "result.*",
+        {"kind": "token", "chain": "$param.chain_id", "contract": "$key"},
+        {"is_mintable": "is_mintable"},
+    )
+
+
+def test_an_asset_is_known_by_the_market_that_was_asked_for_and_its_money_by_the_quote() -> None:
+    found = proposed({"price": "61234.5", "at": 1}, "market", asked={"symbol": "BTC/USDT"})
+    assert (found.entity, found.style, found.quote) == (
+        {"kind": "asset", "symbol": "$param.symbol"},
+        {"separator": "/", "case": "upper"},
+        "pair",
+    )
+    assert found.fields == {"price": {"path": "price", "required": True}}
