@@ -240,6 +240,8 @@ def mostly_zero(n: int, zeros: int, row: int, outs: Array, window: Array, work: 
     outs[row, col.O_SPREAD] = 0.0
     outs[row, col.O_USED] = zeros
     outs[row, col.O_VOICES] = n
+    # The table keeps what another window left in it; no width says that there is no belief to choose from.
+    outs[row, col.O_VAR] = 0.0
 
 
 def answer_rows(

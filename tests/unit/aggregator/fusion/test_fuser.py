@@ -77,6 +77,14 @@ def test_most_saying_nought_means_nought() -> None:
     assert found.confidence == pytest.approx(81 / 82)
 
 
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_what_was_answered_before_does_not_matter_to_nought(strategy: str) -> None:
+    spec, fuser = Plain(name="count", tolerance=0.1, strategy=strategy), Fuser()
+    fresh = Fuser().answer(spec, "k", said(0.0, 0.0, 5.0), AS_OF)
+    assert fuser.answer(spec, "other", said(4.0, 5.0, 6.0), AS_OF).value != 0.0
+    assert fuser.answer(spec, "k", said(0.0, 0.0, 5.0), AS_OF) == fresh
+
+
 def test_fewer_sources_than_the_minimum_are_not_believed() -> None:
     assert answer(said(100.0, 100.0), Plain(name="price", tolerance=5e-4, min_sources=3)).confidence == 0.5
 
