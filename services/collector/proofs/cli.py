@@ -141,6 +141,8 @@ def run_mutate(args: argparse.Namespace) -> int:
     scores: list[tuple[str, mutation.Score]] = []
     for folder in folders(args.provider):
         provider = loading.read(folder / "provider.yaml", (folder / "provider.yaml").read_bytes())
+        if isinstance(provider, list) and args.write:
+            raise DefinitionError(where="\n".join(map(str, provider)), do="correct it, then write the report")
         if isinstance(provider, list):
             code = FAILED
             talk("\n".join(map(str, provider)))
