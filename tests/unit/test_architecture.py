@@ -221,6 +221,7 @@ STAGES: dict[str, dict[str, tuple[str, str]]] = {
     "aggregator": {
         "engine": ("fusion", "a fold ends in an answer"),
         "driver": ("engine", "hands it batches, and writes what it emits"),
+        "signals": ("fusion", "the newsroom decides by the fusion of lists which stories are one"),
     },
     "gateway": {
         "answers": ("view", "an answer is a rendered view"),
