@@ -88,7 +88,7 @@ def test_addresses(url: str, found: tuple[str, str, dict[str, str]]) -> None:
         "https://example.org/api/v3/ticker/24hr",
         "https://api.binance.com/api/v3/nothing",
         "https://www.okx.com/api/v5/market/tickers?instType=OPTION",
-        "https://api.bybit.com/v5/market/tickers?category=inverse",
+        "https://api.bybit.com/v5/market/tickers?category=option",
         "https://api.bscscan.com/api?module=stats&action=ethprice",
         "https://testnet.binance.vision/api/v3/ticker/24hr",
         "https://api-testnet.bybit.com/v5/market/tickers?category=spot",
