@@ -68,6 +68,7 @@ TRAPS = (
     Trap("prices in the chain's smallest unit (lamports)", "test_a_floor_in_lamports"),
     Trap("a floor of 0 that means that nothing is listed", "test_a_floor_of_zero_is_no_floor"),
     Trap("a floor and a volume in different currencies", "test_a_floor_in_another_currency_is_not_told_as_ether"),
+    Trap("a delisted pair that keeps its last price and gets a new time", "test_a_delisted_pair_with_a_new_time_is_not_told"),
     Trap("won, not dollars", "test_a_price_in_won_is_told_in_won_and_is_no_price_in_dollars"),
     Trap("a thousand coins under one code", "test_a_code_for_a_thousand_coins_is_brought_to_one"),
     Trap("hexadecimal quantities", "test_a_hexadecimal_height_is_a_number"),
@@ -526,9 +527,28 @@ def test_a_change_is_a_fraction_at_one_venue_and_percent_at_the_other() -> None:
     }
     assert said("bybit_linear", "tickers", bybit)["perp:bitcoin/tether"]["contract_change_24h_pct"] == -0.017 * 100
     binance = [
-        {"symbol": "BTCUSDT", "lastPrice": "61234.5", "priceChangePercent": "-1.700", "closeTime": 1795305589983}
+        {
+            "symbol": "BTCUSDT",
+            "lastPrice": "61234.5",
+            "priceChangePercent": "-1.700",
+            "count": 18,
+            "closeTime": 1795305589983,
+        }
     ]
     assert said("binance", "ticker_24h", binance)["pair:bitcoin/tether"]["pair_change_24h_pct"] == -1.7
+
+
+def test_a_delisted_pair_with_a_new_time_is_not_told() -> None:
+    dead = {
+        "symbol": "BTCUSDT",
+        "lastPrice": "61234.5",
+        "bidPrice": "0.00000000",
+        "askPrice": "0.00000000",
+        "count": 0,
+        "closeTime": 1795305589983,
+    }
+    assert said("binance", "ticker_24h", [dead]) == {}
+    assert set(said("binance", "ticker_24h", [dead | {"bidPrice": "61234.4"}])) >= {"pair:bitcoin/tether"}
 
 
 def magiceden(**fields: Any) -> dict[str, Value]:
