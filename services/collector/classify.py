@@ -101,7 +101,7 @@ _ABSENT = _words(
     r"|does ?n.t exist|no such|instrument id|unknown asset pair"
 )
 _UNSUPPORTED = _words(
-    r"not supported|unsupported|method not found|not available on (your|this) plan|upgrade your plan|deprecated"
+    r"not supported|unsupported|method .{0,40}(not found|not exist|not available)|not available on (your|this) plan|upgrade your plan|deprecated"
     r"|no longer available|endpoint .{0,20}(removed|retired)"
 )
 
