@@ -62,7 +62,8 @@ def driver(settings: AggregatorSettings, count: int, seconds: float, clock: Cloc
             await asyncio.sleep(LOOK_S)
             parts = [held.partition for held in host.held.values() if held.partition is not None]
             done = sum(part.position + 1 for part in parts)
-            if done:
+            # A live load is measured once what had gathered before the start is worked off.
+            if done and not (seconds and any(part.behind for part in parts)):
                 clock.start()
             if count and done >= count and all(_quiet(held) for held in host.held.values()):
                 clock.report(done, **totals())
