@@ -101,7 +101,8 @@ _ABSENT = _words(
     r"|does ?n.t exist|no such|instrument id|unknown asset pair"
 )
 _UNSUPPORTED = _words(
-    r"not supported|unsupported|method .{0,40}(not found|not exist|not available)|not available on (your|this) plan|upgrade your plan|deprecated"
+    r"not supported|unsupported|method .{0,40}(not found|not exist|not available)"
+    r"|not available on (your|this) plan|upgrade your plan|deprecated"
     r"|no longer available|endpoint .{0,20}(removed|retired)"
 )
 
@@ -139,6 +140,9 @@ RULES: tuple[Rule, ...] = (
 
 TEXT_LOOKED_AT = 4096
 
+TELLING = frozenset({401, 402, 403, 408, 418, 429, 451})
+"""Statuses that say more than a provider's row for any error: a limit, a credential, a region, a wait."""
+
 Fits = Callable[[int, Mapping[str, str], Any, str], bool]
 
 
@@ -158,7 +162,8 @@ class Classifier:
         for fits, rule, detail in self._rules:
             if fits(status, lowered, payload, looked):
                 words = detail(payload) if detail is not None else said(payload, looked)
-                outcome = _worded(words) if rule.outcome == "UNSUPPORTED" and 200 <= status <= 299 else None
+                broad = rule.outcome == "UNSUPPORTED" and (rule.status is None or 200 <= status <= 299)
+                outcome = _closer(status, words, payload, looked) if broad else None
                 return Outcome(outcome or rule.outcome, words, wait)
         if status in self._ok or 200 <= status <= 299:
             if isinstance(answer, DecodeError):
@@ -178,6 +183,13 @@ def classify(
 ) -> Outcome:
     """One-off form of Classifier, for tools and tests."""
     return Classifier(rules, ok).classify(status, headers, answer, text)
+
+
+def _closer(status: int, words: str | None, payload: Any, text: str) -> ErrorClass | None:
+    """What status or words say, where a provider's own row for any error says no more than that it is one."""
+    if 200 <= status <= 299:
+        return _worded(words)
+    return _general(status, payload, text, None).name if status in TELLING or status >= 500 else None
 
 
 def _worded(words: str | None) -> ErrorClass | None:

@@ -35,7 +35,7 @@ BEHIND_PAUSE = 4
 """While the log is ahead, checkpoints of the same keys are so many times rarer: each of them sends every key that changed."""
 SWEEP_TAKE = 1000
 ASIDES_AT_ONCE = 500
-TURN_S = 0.02
+TURN_S = 0.01
 """Grain of the timer that looks for keys whose interval is over."""
 
 log = logging.getLogger(__name__)

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from services.aggregator.engine.names import Names
     from services.aggregator.engine.rules import Rules
 
-SLOT_MS = 10
-"""Grain of the wheel in which keys wait; a tenth of the interval they wait for."""
+SLOT_MS = 4
+"""Grain of the wheel in which keys wait; small beside the interval they wait for, since a key waits for it as well."""
 
 
 _encode = msgspec.json.Encoder().encode
