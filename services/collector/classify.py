@@ -185,7 +185,7 @@ def classify(
     return Classifier(rules, ok).classify(status, headers, answer, text)
 
 
-def _closer(status: int, words: str | None, payload: Any, text: str) -> ErrorClass | None:
+def _closer(status: int, words: str | None, payload: Any, text: str) -> str | None:
     """What status or words say, where a provider's own row for any error says no more than that it is one."""
     if 200 <= status <= 299:
         return _worded(words)

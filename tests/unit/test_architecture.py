@@ -173,7 +173,10 @@ STAGES: dict[str, dict[str, tuple[str, str]]] = {
             "leaves map naming shapes vocabulary wording",
             "a mapping is proposed of what rows hold, how they are named and whom they name",
         ),
-        "judging": ("map proof proposal vocabulary", "a proposal is judged by what it gives of an answer, beside the proof"),
+        "judging": (
+            "map proof proposal vocabulary",
+            "a proposal is judged by what it gives of an answer, beside the proof",
+        ),
         "newcomer": (
             "decode map match naming proofs proposal send terminal vocabulary",
             "asks, proposes, writes, and drafts the proof",

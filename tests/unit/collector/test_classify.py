@@ -118,3 +118,21 @@ def test_what_a_person_must_do_is_not_retried() -> None:
         "UPSTREAM_5XX",
         "MALFORMED",
     }
+
+
+@pytest.mark.parametrize(
+    ("status", "outcome"),
+    [
+        (200, "UNSUPPORTED"), (400, "UNSUPPORTED"), (401, "AUTH"), (402, "QUOTA_EXHAUSTED"), (403, "AUTH"),
+        (429, "RATE_LIMITED"), (451, "FORBIDDEN_REGION"), (500, "UPSTREAM_5XX"), (503, "UPSTREAM_5XX"),
+    ],
+)  # fmt: skip
+def test_a_row_for_any_error_does_not_hide_what_the_status_says(status: int, outcome: str) -> None:
+    rule = ErrorRule(outcome="UNSUPPORTED", when=[Condition(path="error", eq=True)])
+    answer = {"error": True, "error_message": "of no use"}
+    assert classify(status, {}, answer, [rule]).name == outcome
+
+
+def test_a_row_that_names_the_status_keeps_its_word() -> None:
+    rule = ErrorRule(outcome="UNSUPPORTED", status=403, when=[Condition(path="status", eq="NOT_AUTHORIZED")])
+    assert classify(403, {}, {"status": "NOT_AUTHORIZED", "message": "no such plan"}, [rule]).name == "UNSUPPORTED"

@@ -23,7 +23,9 @@ def test_the_committed_files_are_what_would_be_generated_now() -> None:
 
 
 def test_every_event_has_a_schema_of_its_own() -> None:
-    expected = "Raw Fused Candle Command Attempt Definition ProviderScore Reputation Held Alert ServiceState Signal Archived"
+    expected = (
+        "Raw Fused Candle Command Attempt Definition ProviderScore Reputation Held Alert ServiceState Signal Archived"
+    )
     assert {name.removesuffix(".schema.json") for name in DOCUMENTS} == {*expected.split(), "asyncapi.json"}
 
 

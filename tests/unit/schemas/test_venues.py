@@ -237,7 +237,13 @@ def test_both_spellings_of_kraken_mean_the_same() -> None:
     [
         ("coinbase", "coinbase/products.json", None, "id", set()),
         ("bitstamp", "bitstamp/trading_pairs_info.json", None, "url_symbol", {"eth2eth"}),
-        ("binance_futures", "binance_futures/exchange_info.json", "symbols", "symbol", {"DEFIUSDT", "BTCDOMUSDT", "LITUSDT"}),
+        (
+            "binance_futures",
+            "binance_futures/exchange_info.json",
+            "symbols",
+            "symbol",
+            {"DEFIUSDT", "BTCDOMUSDT", "LITUSDT"},
+        ),
         ("okx_swap", "okx/instruments_swap.json", "data", "instId", {"DORA-USDT-SWAP", "WNCG-USDT-SWAP"}),
         ("okx_futures", "okx/instruments_futures.json", "data", "instId", set()),
         ("bitso", "bitso/ticker_all.json", "payload", "book", set()),
