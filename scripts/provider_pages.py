@@ -23,6 +23,7 @@ KEYS = {
     "query": "query parameter",
     "path": "part of the path",
     "bearer": "bearer token",
+    "basic": "HTTP Basic",
     "hmac": "signature",
 }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import hashlib
 import json
+from base64 import b64encode
 from typing import Final
 from urllib.parse import quote, urlencode, urlsplit, urlunsplit
 
@@ -80,6 +81,9 @@ def authorize(call: Call, provider: Provider, secret: str | None) -> Request:
                 headers[(auth.name or "authorization").lower()] = auth.prefix + secret
             case "bearer":
                 headers["authorization"] = f"Bearer {secret}"
+            case "basic":
+                pair = secret if ":" in secret else f"{secret}:"
+                headers["authorization"] = f"Basic {b64encode(pair.encode()).decode()}"
             case "query":
                 url += ("&" if urlsplit(url).query else "?") + urlencode({auth.name or "apikey": secret})
             case "path":

@@ -52,7 +52,8 @@ class Retired(Shape, frozen=True, kw_only=True):
 class Auth(Shape, frozen=True, kw_only=True):
     """How a request proves who asks. The secret itself is only named, by its vault reference."""
 
-    kind: Literal["none", "header", "query", "path", "bearer", "hmac"] = "none"
+    kind: Literal["none", "header", "query", "path", "bearer", "basic", "hmac"] = "none"
+    """`basic`: HTTP Basic with the secret as the user's name and no password, or `user:password` as one secret."""
     name: str | None = None
     """Header, query parameter or path parameter that carries the secret."""
     secret: str | None = None

@@ -24,7 +24,7 @@ class Redactor:
             raise ValueError(f"secret: expected at least {SHORTEST} characters, got {len(value)}; use a longer one")
         known = set(self._spellings)
         known |= {value, quote(value, safe=""), quote(value), quote_plus(value), json.dumps(value)[1:-1]}
-        known.add(base64.b64encode(value.encode()).decode().rstrip("="))
+        known |= {base64.b64encode(one.encode()).decode().rstrip("=") for one in (value, f"{value}:")}
         self._spellings = sorted(known, key=len, reverse=True)
         self._bytes = [spelling.encode() for spelling in self._spellings]
 

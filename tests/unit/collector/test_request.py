@@ -113,6 +113,8 @@ def test_the_fingerprint_names_the_question_not_the_moment() -> None:
         ({"kind": "none"}, "s3cret", BASE + "/price", {}),
         ({"kind": "header", "name": "X-Key", "secret": "a", "prefix": "Key "}, "s3cret", BASE + "/price", {"x-key": "Key s3cret"}),
         ({"kind": "bearer", "secret": "a"}, "s3cret", BASE + "/price", {"authorization": "Bearer s3cret"}),
+        ({"kind": "basic", "secret": "a"}, "s3cret", BASE + "/price", {"authorization": "Basic czNjcmV0Og=="}),
+        ({"kind": "basic", "secret": "a"}, "me:s3cret", BASE + "/price", {"authorization": "Basic bWU6czNjcmV0"}),
         ({"kind": "query", "name": "api", "secret": "a"}, "s3/cret", BASE + "/price?api=s3%2Fcret", {}),
         ({"kind": "header", "name": "X-Key", "secret": "a"}, None, BASE + "/price", {}),
     ],

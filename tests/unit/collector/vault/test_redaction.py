@@ -25,6 +25,7 @@ def knowing(*secrets: str) -> Redactor:
         "https://x/s3/cr%2Bt%2522",
         'Bearer s3/cr+t%22"',
         "Basic czMvY3IrdCUyMg==",
+        "Basic czMvY3IrdCUyMjo=",
     ],
 )
 def test_every_usual_spelling_is_hidden(text: str) -> None:
