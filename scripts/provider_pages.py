@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from schemas import categories
+from schemas import categories, unread
 from services.collector.proofs import report
 from services.collector.registry import load as loading
 from services.collector.registry.model import Auth, Endpoint, Limit, Param, Provider
@@ -52,6 +52,11 @@ def index(homes: dict[str, list[Provider]]) -> str:
         _table(
             ("category", "live", "of these without a key", "key required", "paid", "retired", "endpoints", "sockets"),
             [*rows, ("all", *map(str, total))],
+        ),
+        "## Known and not read\n\nSystems without a definition, with the reason; from `schemas/unread.yaml`.",
+        _table(
+            ("system", "category", "reason", "found"),
+            [(one.name, one.home, one.reason, one.date) for one in unread.load().values()],
         ),
     )
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from schemas import categories
+from schemas import categories, unread
 from services.collector import trial
 from services.collector.coverage import coverage
 from services.collector.map import identity
@@ -49,7 +49,9 @@ def _parser() -> argparse.ArgumentParser:
 
     one = verbs.add_parser("list", help="every provider: status, categories, endpoints, streams")
     one.add_argument("--category", help="only those whose home is this category")
-    one.add_argument("--status", help="live, key-required, paid, retired")
+    one.add_argument(
+        "--status", help="live, key-required, paid, retired; or unread: known, and why it has no definition"
+    )
     one.add_argument("--json", action="store_true")
     one.set_defaults(run=run_list)
 
@@ -160,7 +162,9 @@ def run_probe(args: argparse.Namespace) -> int:
 
 
 def run_list(args: argparse.Namespace) -> int:
-    """Rows of all definitions."""
+    """Rows of all definitions; of `--status unread` those of the systems that have none."""
+    if args.status == "unread":
+        return _list_unread(args)
     registry = loading.load()
     rows = [
         summary(one)
@@ -172,6 +176,19 @@ def run_list(args: argparse.Namespace) -> int:
     else:
         table(rows, ("id", "home", "status", "endpoints", "streams", "categories", "name"))
         talk(f"{len(rows)} providers; see: parallax providers show ID")
+    return DONE
+
+
+def _list_unread(args: argparse.Namespace) -> int:
+    rows = [
+        {"id": key, "home": one.home, "found": one.date, "reason": one.reason}
+        for key, one in unread.load().items()
+        if args.category in (None, one.home)
+    ]
+    if args.json:
+        print(json.dumps(rows))
+    else:
+        table(rows, ("id", "home", "found", "reason"))
     return DONE
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from schemas import tables, unread
 from scripts import provider_pages as made
+from services.collector.registry import load as loading
 from services.collector.registry.mapping import Emit, EntityRule
 from services.collector.registry.model import Auth, Endpoint, Limit, Param
 
@@ -62,3 +64,14 @@ def test_an_endpoint_says_what_its_parameters_stand_for_and_what_it_states() -> 
     )
     assert made.asked(endpoint) == "One pair. `GET /v1/{symbol}` (symbol: pair)"
     assert made.states(endpoint) == "`last`, `bid`"
+
+
+def test_a_system_is_read_or_not_read_and_says_why() -> None:
+    assert not unread.load().keys() & loading.load([loading.BUILT_IN]).providers.keys(), "it has a definition now"
+    assert all(one.reason.endswith(".") and one.name in PAGES["README.md"] for one in unread.load().values())
+
+
+def test_every_fault_of_the_systems_that_are_not_read_is_said() -> None:
+    with pytest.raises(tables.TableError) as caught:
+        unread.parse("a: {name: A, home: nowhere, date: d, reason: r.}\nb: {name: B}\n")
+    assert [fault.partition(":")[0] for fault in caught.value.faults] == ["a", "b"]
