@@ -1,4 +1,4 @@
-"""Is a proof worth its name? Each mapped path, scale, unit, filter and order of a definition broken once; its proofs must turn red."""
+"""Is a proof worth its name? Each path, scale, unit, filter, order and message choice broken once; a proof must turn red."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Any, Final, NamedTuple
 
+import msgspec
 from msgspec import structs
 
 from services.collector import proof
 from services.collector.map.identity import Identity
-from services.collector.registry.mapping import Emit, EntityRule, FieldRule, QuoteRule, TimeRule
+from services.collector.registry.mapping import Condition, Emit, EntityRule, FieldRule, QuoteRule, TimeRule
 from services.collector.registry.model import Book, Endpoint, Message, Provider, Stream
 from services.common.errors import DefinitionError
 
@@ -67,8 +68,15 @@ def score(provider: Provider, cases: Sequence[proof.Case], identity: Identity) -
         else:
             survived.append(one)
     twins = {name: twins_of(provider, name) for name in provider.endpoints}
+    repeated = {name: _repeated(stream) for name, stream in provider.streams.items()}
     left = [
-        one for one in survived if not any(one._replace(target=twin) in killed for twin in twins.get(one.target, ()))
+        one
+        for one in survived
+        if not any(one._replace(target=twin) in killed for twin in twins.get(one.target, ()))
+        and not any(
+            Survivor(one.target, *other) in killed
+            for other in repeated.get(one.target, {}).get((one.place, one.what), ())
+        )
     ]
     return Score(provider.id, len(killed) + len(survived) - len(left), tuple(left), len(by_target))
 
@@ -123,6 +131,9 @@ def _of_stream(provider: Provider, name: str, stream: Stream) -> Iterator[Mutant
             lost = structs.replace(message, params={**message.params, param: ABSENT})
             yield Mutant(name, key, f"params.{param} gone", with_message(key, lost))
     for key, message in stream.messages.items():
+        for what, when in _conditions(message.when):
+            yield Mutant(name, key, f"when{what}", with_message(key, structs.replace(message, when=when)))
+    for key, message in stream.messages.items():
         for index, emit in enumerate(message.emits):
             for what, broken in _emits(emit):
                 emits = [*message.emits[:index], broken, *message.emits[index + 1 :]]
@@ -132,6 +143,63 @@ def _of_stream(provider: Provider, name: str, stream: Stream) -> Iterator[Mutant
         if message.book is not None:
             for what, book in _books(message.book):
                 yield Mutant(name, f"{key}.book", what, with_message(key, structs.replace(message, book=book)))
+
+
+def _conditions(when: list[Condition]) -> Iterator[tuple[str, list[Condition]]]:
+    """Ways to take a message for another kind: each condition dropped, or with another value.
+
+    Keys that must be there are one shape and are dropped together; a type whose inside another condition reads says nothing more.
+    """
+    shape = [
+        condition
+        for condition in when
+        if condition.present and condition == Condition(path=condition.path, present=True)
+    ]
+    if len(shape) > 1:
+        yield " presence removed", [condition for condition in when if condition not in shape]
+    for index, condition in enumerate(when):
+        before, after = when[:index], when[index + 1 :]
+        if (len(shape) == 1 or condition not in shape) and not _is_implied(condition, [*before, *after]):
+            yield f"[{index}] removed", [*before, *after]
+        for what, broken in _otherwise(condition):
+            yield f"[{index}] {what}", [*before, broken, *after]
+
+
+def _is_implied(condition: Condition, others: list[Condition]) -> bool:
+    """A list or object of which another condition reads an element by value."""
+    inside = ("[",) if condition.path == "." else (f"{condition.path}.", f"{condition.path}[")
+    plain = condition == Condition(path=condition.path, type=condition.type)
+    return plain and any(other.eq is not None and other.path.startswith(inside) for other in others)
+
+
+def _repeated(stream: Stream) -> dict[tuple[str, str], list[tuple[str, str]]]:
+    """Where the same condition stands in several messages (the kinds of one channel): place and break -> the other ones."""
+    where: dict[bytes, list[tuple[str, str]]] = {}
+    for key, message in stream.messages.items():
+        for index, condition in enumerate(message.when):
+            where.setdefault(msgspec.json.encode(condition), []).append((key, f"when[{index}] removed"))
+    return {one: [other for other in places if other != one] for places in where.values() for one in places}
+
+
+def _otherwise(condition: Condition) -> Iterator[tuple[str, Condition]]:
+    if condition.eq is not None:
+        other = not condition.eq if isinstance(condition.eq, bool) else ABSENT
+        yield "changed", structs.replace(condition, eq=other)
+    for key in ("starts", "ends", "has", "matches"):
+        if getattr(condition, key) is not None:
+            yield f"{key} changed", structs.replace(condition, **{key: ABSENT})
+    if condition.present is not None:
+        yield "turned", structs.replace(condition, present=not condition.present)
+    if condition.type is not None:
+        yield "type changed", structs.replace(condition, type="null" if condition.type != "null" else "text")
+    for key in ("len", "min_len"):
+        length = getattr(condition, key)
+        if length is not None:
+            yield f"{key} changed", structs.replace(condition, **{key: length + 1})
+    for key, said in (("among", condition.among), ("any", condition.any)):
+        for index in range(len(said or ())):
+            rest = [*said[:index], *said[index + 1 :]] if said is not None else []
+            yield f"{key}[{index}] removed", structs.replace(condition, **{key: rest})
 
 
 def _emits(emit: Emit) -> Iterator[tuple[str, Emit]]:

@@ -15,7 +15,7 @@ from schemas.events import Raw
 from services.collector.decode import DecodeError, decode_message
 from services.collector.map.identity import Identity
 from services.collector.map.mapped import BookChange, Mapped
-from services.collector.map.messages import Bindings, compile_stream
+from services.collector.map.messages import Bindings, Heard, compile_stream
 from services.collector.reading import Reader
 from services.collector.registry.model import Provider
 from services.common.errors import DefinitionError
@@ -40,6 +40,8 @@ class Expected(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     books: list[dict[str, Any]] = []
     faults: int = 0
     unknown: int = 0
+    heard: list[str] = []
+    """Of a stream: what each message is taken for (`data`, `ack`, `ignore`, `unknown` ..); empty: not compared."""
     note: str = ""
 
 
@@ -63,6 +65,7 @@ class Result(Struct):
     faults: int
     unknown: int
     detail: str = ""
+    heard: list[str] = []
 
 
 def cases(folder: Path) -> Iterator[Case]:
@@ -81,30 +84,34 @@ def cases(folder: Path) -> Iterator[Case]:
 
 def run(provider: Provider, case: Case, identity: Identity) -> Result:
     """Map one case."""
-    outcome, detail, heard = mapped(provider, case, identity)
-    return result_of(outcome, [one for _, one in heard], detail)
+    if case.target not in provider.streams:
+        outcome, detail, heard = mapped(provider, case, identity)
+        return result_of(outcome, [one for _, one in heard], detail)
+    outcome, told = _of_stream(provider, case, identity)
+    result = result_of(outcome, [one.mapped for one in told if one.mapped is not None])
+    result.heard = [one.kind for one in told]
+    return result
 
 
 def mapped(provider: Provider, case: Case, identity: Identity) -> tuple[str, str, list[tuple[str, Mapped]]]:
     """Outcome and detail of a case, and what was mapped: of a stream, each message with its name."""
-    body = case.payload.read_bytes()
-    params = {name: text_of(value) for name, value in case.expected.params.items()}
     if case.target in provider.streams:
-        return _of_stream(provider, case, identity, params, body)
+        outcome, told = _of_stream(provider, case, identity)
+        return outcome, "", [(one.message or "", one.mapped) for one in told if one.mapped is not None]
+    body, params = case.payload.read_bytes(), _params(case)
     reader = Reader(provider, case.target, identity)
     answer = reader.read(case.expected.status, case.expected.headers, body, params, case.expected.received_ms, "live")
     heard = [("", answer.mapped)] if answer.mapped is not None else []
     return answer.outcome.name, answer.outcome.detail or "", heard
 
 
-def _of_stream(
-    provider: Provider, case: Case, identity: Identity, params: dict[str, str], body: bytes
-) -> tuple[str, str, list[tuple[str, Mapped]]]:
+def _of_stream(provider: Provider, case: Case, identity: Identity) -> tuple[str, list[Heard]]:
     stream = compile_stream(provider, case.target, identity)
+    params = _params(case)
     bindings: Bindings = {}
-    heard: list[tuple[str, Mapped]] = []
+    told: list[Heard] = []
     outcome = "OK"
-    for message in json.loads(body):
+    for message in json.loads(case.payload.read_bytes()):
         try:
             payload = decode_message(message if isinstance(message, str) else json.dumps(message))
         except DecodeError as error:
@@ -113,9 +120,12 @@ def _of_stream(
         one = stream.read(payload, case.expected.received_ms, "live", bindings, params)
         if one.kind in ("unknown", "refused"):
             outcome = one.kind
-        if one.mapped is not None:
-            heard.append((one.message or "", one.mapped))
-    return outcome, "", heard
+        told.append(one)
+    return outcome, told
+
+
+def _params(case: Case) -> dict[str, str]:
+    return {name: text_of(value) for name, value in case.expected.params.items()}
 
 
 def result_of(outcome: str, heard: list[Mapped], detail: str = "") -> Result:
@@ -186,6 +196,8 @@ def differences(expected: Expected, result: Result) -> list[str]:
     for name in ("faults", "unknown"):
         if getattr(expected, name) != getattr(result, name):
             found.append(f"{name}: expected {getattr(expected, name)}, got {getattr(result, name)}")
+    if expected.heard and expected.heard != result.heard:
+        found.append(f"heard: expected {expected.heard}, got {result.heard}")
     for name, wanted, given in (("events", expected.events, result.events), ("books", expected.books, result.books)):
         if len(wanted) != len(given):
             found.append(f"{name}: expected {len(wanted)}, got {len(given)}")

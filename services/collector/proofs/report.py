@@ -46,8 +46,9 @@ def page(said: Mapping[str, Any]) -> str:
         "",
         "Written by `parallax providers mutate --write` from `bench/results/mutation.json`; not edited by hand.",
         "",
-        "Each mapped path, entity, unit, scale, filter, order, time and quote of a definition is broken once: deleted, swapped with its neighbour, or changed for another one.",
+        "Each mapped path, entity, unit, scale, filter, order, time and quote of a definition, and each condition that tells the messages of a socket apart, is broken once: deleted, swapped with its neighbour, or changed for another one.",
         "A break that no proof of the provider notices survives. A test holds every provider at no survivors (`tests/unit/collector/test_proof.py`).",
+        "Where the parts of one selection hold each other they count as one: keys that must be there, a type that another condition reads inside, the same condition in several messages of a stream.",
         "Spellings of no value (`nulls`) and `required` are not broken: what they do is the engine's, and its own tests hold it.",
         "",
         f"{len(rows)} providers, {sum(row['targets'] for row in rows)} endpoints and streams with proofs, {mutants} breaks, {killed} noticed"

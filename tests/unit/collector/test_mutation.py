@@ -79,6 +79,66 @@ def test_every_part_of_a_streams_book_is_broken_once() -> None:
     ]  # fmt: skip
 
 
+def chosen(*whens: list[dict[str, object]]) -> list[str]:
+    messages = {f"m{number}": {"when": when} for number, when in enumerate(whens)}
+    return broken(provider(streams={"s": {"url": "wss://acme.example", "channels": {}, "messages": messages}}), "s")
+
+
+def test_every_condition_of_a_message_is_dropped_and_changed() -> None:
+    assert chosen([{"path": "e", "eq": "t"}], [{"path": "on", "eq": True}, {"path": "c", "in": ["x", "y"]}, {"len": 5}]) == [
+        "m0 when[0] removed", "m0 when[0] changed",
+        "m1 when[0] removed", "m1 when[0] changed", "m1 when[1] removed", "m1 when[1] among[0] removed", "m1 when[1] among[1] removed",
+        "m1 when[2] removed", "m1 when[2] len changed",
+    ]  # fmt: skip
+    assert chosen([{"path": "t", "starts": "a."}, {"path": "d", "type": "list"}, {"path": "p", "present": False}]) == [
+        "m0 when[0] removed", "m0 when[0] starts changed", "m0 when[1] removed", "m0 when[1] type changed",
+        "m0 when[2] removed", "m0 when[2] turned",
+    ]  # fmt: skip
+
+
+def test_keys_that_must_be_there_are_one_shape_and_a_type_that_is_read_inside_is_not_dropped() -> None:
+    assert chosen([{"path": "u", "present": True}, {"path": "e", "present": False}, {"path": "s", "present": True}]) == [
+        "m0 when presence removed", "m0 when[0] turned", "m0 when[1] removed", "m0 when[1] turned", "m0 when[2] turned",
+    ]  # fmt: skip
+    assert chosen([{"type": "list"}, {"path": "[0].e", "eq": "t"}]) == [
+        "m0 when[0] type changed", "m0 when[1] removed", "m0 when[1] changed",
+    ]  # fmt: skip
+
+
+STREAM = {
+    "url": "wss://acme.example", "channels": {}, "ack": {"when": [{"path": "event", "eq": "ok"}]},
+    "messages": {
+        name: {
+            "when": [{"path": "ch", "eq": "book"}, {"path": kind, "type": "list"}],
+            "emits": [{
+                "rows": f"{kind}[*]", "optional": True, "entity": {"kind": "pair", "symbol": "s"}, "quote": "pair", "fields": {"last": "p"},
+            }],
+        } for name, kind in (("whole", "all"), ("part", "some"))
+    },
+}  # fmt: skip
+
+
+def test_a_message_taken_for_another_kind_is_noticed_and_one_selection_of_several_messages_is_one(
+    tmp_path: Path,
+) -> None:
+    row = {"s": "BTCUSDT", "p": 5.5}
+    event = {"category": "exchange", "entity": "pair:bitcoin/tether", "quote": "tether", "metrics": {"last": 5.5}}
+
+    def left(messages: list[object], heard: list[str], outcome: str = "OK") -> list[str]:
+        file = tmp_path / "s.payload.json"
+        file.write_text(json.dumps(messages))
+        said = proof.Expected(provenance="inferred", source="x", events=[event, event], heard=heard, outcome=outcome)
+        found = mutation.score(provider(streams={"s": STREAM}), [proof.Case("s", "s", file, said)], identity.load())
+        return [f"{one.place} {one.what}" for one in found.survivors if one.what.startswith("when")]
+
+    data: list[object] = [{"ch": "book", "all": [row]}, {"ch": "book", "some": [row]}]
+    acks: list[object] = [*data, {"event": "ok", "ch": "book"}]
+    assert left(data, ["data", "data"]) == ["whole when[0] removed", "part when[0] removed", "part when[1] removed"]
+    assert left(acks, ["data", "data", "ack"]) == ["whole when[0] removed", "part when[0] removed"]
+    other = [*acks, {"ch": "funding", "some": [{"s": "BTCUSDT", "p": 7.5}]}]
+    assert left(other, ["data", "data", "ack", "unknown"], "unknown") == []
+
+
 def test_a_break_that_no_row_shows_survives_and_a_twins_proof_counts(tmp_path: Path) -> None:
     emit = {
         "rows": "$[*]", "where": [{"path": "on", "eq": True}], "entity": {"kind": "pair", "symbol": "s"}, "quote": "pair",
