@@ -71,6 +71,8 @@ class Ask(NamedTuple):
 
 
 _DOUBLE = b"\0" * 8
+_WHY: dict[float, str | None] = dict(enumerate(REASONS))
+"""Reasons by the codes of the kernel, which are doubles."""
 
 
 class Numbers:
@@ -79,8 +81,8 @@ class Numbers:
     def __init__(self, state: State) -> None:
         self.state = state
         self._scratch: Floats = np.zeros(SCRATCH)
-        self._outs = array("d", _DOUBLE * (OUT_WIDTH * TAUGHT_AT_ONCE))
-        self._shares = array("d", _DOUBLE * (16 * TAUGHT_AT_ONCE))
+        self._outs, self._outs_at = _room(OUT_WIDTH * TAUGHT_AT_ONCE)
+        self._shares, self._shares_at = _room(16 * TAUGHT_AT_ONCE)
         self._context = array("q")
         self._context_at = 0
         self._tables: tuple[Any, Any, Any] = (None, None, None)
@@ -147,7 +149,11 @@ class Numbers:
             batch.said += values
             batch.times += ts_ms
             batch.weights += weight
-            self.put(batch, spec, keys.get(key), providers, list(zip(providers, groups, strict=True)), as_of_ms)
+            metrics = keys.get(key)
+            pairs = zip(providers, groups, strict=True)
+            # Where the metric is known, pairs are read once at most, for a provider that is not.
+            once = metrics is not None and spec.name in metrics
+            self.put(batch, spec, metrics, providers, pairs if once else list(pairs), as_of_ms)
         outs, shares, codes_out = self.run(batch)
         answers = []
         first = at = 0
@@ -163,7 +169,7 @@ class Numbers:
                     value = float(f"{value:.{DIGITS}g}")
                 why: list[str | None]
                 if used < n:
-                    why = [REASONS[int(code)] for code in codes_out[first : first + n]]
+                    why = list(map(_WHY.__getitem__, codes_out[first : first + n]))
                 else:
                     why = [None] * n
                 answer = Answer(
@@ -270,32 +276,30 @@ class Numbers:
     ) -> Results:
         """One call for all rows: the results by row, and shares and codes by observation."""
         total = len(said)
+        # One list at once: an array grows from another kind of sequence item by item.
+        known = times + weights + slots
         try:
-            columns = array("d", said)
+            columns = array("d", said + known)
         except (TypeError, OverflowError):
             # Words where a number belongs, and numbers beyond a double, count as out of range.
-            columns = array("d", map(_number, said))
-        columns.extend(times)
-        columns.extend(weights)
-        columns.extend(slots)
+            columns = array("d", [*map(_number, said), *known])
         table = array("d", rows)
-        outs, shares = self._outs, self._shares
-        if len(outs) < OUT_WIDTH * count:
-            outs = self._outs = array("d", _DOUBLE * (2 * OUT_WIDTH * count))
-        if len(shares) < 2 * total:
-            shares = self._shares = array("d", _DOUBLE * (4 * total))
+        if len(self._outs) < OUT_WIDTH * count:
+            self._outs, self._outs_at = _room(2 * OUT_WIDTH * count)
+        if len(self._shares) < 2 * total:
+            self._shares, self._shares_at = _room(4 * total)
         KERNELS.answer_rows(
             count,
             total,
             table.buffer_info()[0],
             columns.buffer_info()[0],
-            outs.buffer_info()[0],
-            shares.buffer_info()[0],
+            self._outs_at,
+            self._shares_at,
             self._where(),
             teach,
         )
-        told = shares[: 2 * total].tolist()
-        return outs[: OUT_WIDTH * count].tolist(), told[:total], told[total:]
+        outs, shares = self._outs, self._shares
+        return outs[: OUT_WIDTH * count].tolist(), shares[:total].tolist(), shares[total : 2 * total].tolist()
 
     def _where(self) -> int:
         """Address of the context: the tables that grow are looked for again only when they are others."""
@@ -358,6 +362,12 @@ class Numbers:
         assert answer.low is not None
         assert answer.high is not None
         answer.low, answer.high = min(answer.low, choice.value), max(answer.high, choice.value)
+
+
+def _room(doubles: int) -> tuple[array[float], int]:
+    """So many noughts, and where they lie."""
+    made = array("d", _DOUBLE * doubles)
+    return made, made.buffer_info()[0]
 
 
 def _number(value: Any) -> float:
