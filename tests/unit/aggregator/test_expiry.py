@@ -14,7 +14,7 @@ NAMES = ("market", "news", "whale")
 def test_the_table_says_how_long() -> None:
     rules = rules_of(NAMES, AggregatorSettings())
     assert {name: rules[name].limits.expire_ms // HOUR_MS for name in NAMES} == {
-        "market": 87_600,
+        "market": 175_200,
         "news": 720,
         "whale": 168,
     }
