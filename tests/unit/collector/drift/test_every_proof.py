@@ -28,7 +28,9 @@ REPEATED = 20
 """An answer that is repeated so often gives all the evidence that a difference can need."""
 
 OTHERWISE = {
+    ("blockchair", "stats.unpriced"): "a chain without proof of work: neither difficulty nor hash rate",
     ("blockscout_whale", "transfers.usdc"): "a transfer between two parties without a name",
+    ("clankapp", "transaction.burn"): "a burn, which has no parties",
     ("coinbase_prices", "exchange_rates.bare"): "an older form of the answer, without its rates",
     ("goplus", "token_security.partial"): "a token of which hardly anything is known, not even its holders",
 }
