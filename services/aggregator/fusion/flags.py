@@ -15,6 +15,8 @@ FLAG = 3.0
 """A value further than this many tolerances from the answer is flagged."""
 FROZEN_WINDOWS = 2.5
 """Windows for which a value stands still, while most others moved, before it is called frozen."""
+COPIED = 0.6 - 1e-9
+"""A voice of less is a copy's; just under 3/5, which three equal values reach but for the last bits of a sum."""
 
 
 def mark(
@@ -62,7 +64,7 @@ def mark(
                 and 2 * moved > used
             ):
                 work[col.CODE, i] = col.FROZEN
-            elif work[col.VOICES, i] < 0.6 and work[col.RESP, i] < 0.5:
+            elif work[col.VOICES, i] < COPIED and work[col.RESP, i] < 0.5:
                 work[col.CODE, i] = col.COPY
             elif sources[row, col.LAG] > 0.0 and vol * sources[row, col.LAG] > 1.0:
                 work[col.CODE, i] = col.LAGGING

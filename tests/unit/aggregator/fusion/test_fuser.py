@@ -134,6 +134,14 @@ prices = st.floats(1e-6, 1e6, allow_nan=False)
 near = st.lists(st.floats(-3e-3, 3e-3), min_size=1, max_size=12)
 
 
+def test_a_voice_at_the_border_of_a_copy_is_called_the_same_in_any_order() -> None:
+    # Three equal values among eight share a third of their voice each: 1 / (1 + 2/3) is 0.6 but for the last bits.
+    values = (100.0, 100.0, 100.0, 100.19550335910029, 100.2354575759823, 100.19849812120268, 100.19114116618289)
+    window = said(*values, 100.25188784772642)
+    later = [*window[:5], window[6], window[7], window[5]]
+    assert answer(window).why == answer(later).why == ["camp"] * 3 + [None] * 5
+
+
 @given(near, st.randoms(use_true_random=False))
 def test_the_order_of_sources_changes_nothing(offsets: list[float], draw: object) -> None:
     window = said(*[100 * math.exp(x) for x in offsets])
