@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 BUSY = 10
 """An entity that said this much in a minute has its longer bars shown at every minute, not only when they close."""
 
-_ORDER = tuple(WIDTHS)
-
 
 class Candles:
     """The bars of one partition that are to be sent."""

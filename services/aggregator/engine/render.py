@@ -15,9 +15,8 @@ from services.aggregator.engine.model import Entity
 from services.aggregator.engine.model import Source as Statements
 from services.aggregator.fusion import Ask, Fuser, Spec, quality
 from services.aggregator.fusion.layout import MOST_SOURCES, O_TIMELINESS, OUT_WIDTH, REASONS, ROW_WIDTH
-from services.aggregator.fusion.numbers import Batch, Numbers, Results
+from services.aggregator.fusion.numbers import Batch, Numbers, Results, to_digits
 from services.aggregator.fusion.quality import Quality
-from services.aggregator.fusion.rows import DIGITS
 
 if TYPE_CHECKING:
     from services.aggregator.engine.names import Names
@@ -217,8 +216,7 @@ class Choir(Struct):
             ]
             if not used:
                 return None
-            if not 1e-10 < abs(value) < 1e30:
-                value = float(f"{value:.{DIGITS}g}")
+            value = to_digits(value)
             if part.spec.name == "price":
                 price = value
             newest_ms = 0

@@ -29,11 +29,10 @@ from services.aggregator.fusion.layout import (
     SCRATCH,
     SHIFTS,
     SPEC_WIDTH,
-    USED,
 )
 from services.aggregator.fusion.model import Answer, Observation, Spec, nothing
 from services.aggregator.fusion.quality import Quality
-from services.aggregator.fusion.rows import DIGITS, UNDER_MINIMUM
+from services.aggregator.fusion.rows import DIGITS, ROUNDED_ABOVE, ROUNDED_BELOW, UNDER_MINIMUM
 from services.aggregator.fusion.state import Floats, Key, State, start_vol
 from services.aggregator.fusion.strategies import STRATEGIES, Claims
 
@@ -165,8 +164,7 @@ class Numbers:
                 answer.quality = Quality(0.0, 0.0, 0.0, 0.0, 0.0)
                 answers.append(answer)
             else:
-                if not 1e-10 < abs(value) < 1e30:
-                    value = float(f"{value:.{DIGITS}g}")
+                value = to_digits(value)
                 why: list[str | None]
                 if used < n:
                     why = list(map(_WHY.__getitem__, codes_out[first : first + n]))
@@ -308,19 +306,11 @@ class Numbers:
         if tables[0] is not self._tables[0] or tables[1] is not self._tables[1] or tables[2] is not self._tables[2]:
             self._tables = tables
             sources, strangers, specs = (one.ctypes.data for one in tables)
-            self._context = array(
-                "q",
-                (
-                    sources,
-                    len(state.sources),
-                    state.pairs.ctypes.data,
-                    strangers,
-                    len(state.strangers),
-                    specs,
-                    len(self._specs),
-                    self._scratch.ctypes.data,
-                ),
-            )
+            context = (
+                sources, len(state.sources), state.pairs.ctypes.data, strangers, len(state.strangers), specs, len(self._specs),
+                self._scratch.ctypes.data,
+            )  # fmt: skip
+            self._context = array("q", context)
             self._context_at = self._context.buffer_info()[0]
         return self._context_at
 
@@ -364,6 +354,11 @@ class Numbers:
         answer.low, answer.high = min(answer.low, choice.value), max(answer.high, choice.value)
 
 
+def to_digits(value: float) -> float:
+    """A value of `outs` at the digits of an answer: the kernel rounds all but the smallest and the largest."""
+    return value if ROUNDED_ABOVE < abs(value) < ROUNDED_BELOW else float(f"{value:.{DIGITS}g}")
+
+
 def _room(doubles: int) -> tuple[array[float], int]:
     """So many noughts, and where they lie."""
     made = array("d", _DOUBLE * doubles)
@@ -380,7 +375,7 @@ def _number(value: Any) -> float:
 def _refused(spec: Spec, observation: Observation, code: int) -> bool:
     """Whether a value is no number of this metric at all, as opposed to one that is far from the answer."""
     value = observation.value
-    if code in (USED,) or code != RANGE:
+    if code != RANGE:
         return False
     low, high = spec.plausible or (-math.inf, math.inf)
     number = isinstance(value, (int, float)) and math.isfinite(value)

@@ -32,8 +32,8 @@ ZERO_TRUST = 0.9
 """P(right) of a source that says zero where everything else is positive."""
 DIGITS = 12
 """Significant digits of an answer: what logarithms leave behind these is noise, and a lone source is repeated to the letter."""
-LARGEST_EXPONENT = 22
-"""Powers of ten up to this one are exact doubles."""
+ROUNDED_ABOVE, ROUNDED_BELOW = 1e-10, 1e30
+"""Sizes of what is rounded here: between them the powers of ten that it takes, up to the 22nd, are exact doubles."""
 FURTHEST = 700.0
 """exp of more than this is no double."""
 
@@ -41,7 +41,7 @@ FURTHEST = 700.0
 def rounded(value: float) -> float:
     """The double nearest to the decimal of DIGITS digits; the value itself where powers of ten are not exact."""
     size = abs(value)
-    if not (size > 1e-10 and size < 1e30):
+    if not (size > ROUNDED_ABOVE and size < ROUNDED_BELOW):
         return value
     exponent = DIGITS - 1 - math.floor(math.log10(size))
     digits = 0.0

@@ -33,8 +33,6 @@ Reader = Callable[[Any, At], "Value | Bad | None"]
 Number = Callable[[Any, At], "float | int | Bad | None"]
 Getter = Callable[[Any, At], Any]
 
-PLURAL = {"sum", "max", "min", "mean", "spread", "any", "all", "list"}
-
 
 def reader(rule: FieldRule, spec: Spec, nulls: Sequence[Scalar], where: str) -> Reader:
     """Reader of one metric in the catalogue's unit; values outside its plausible range are Bad."""

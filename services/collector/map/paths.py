@@ -52,11 +52,6 @@ class Path(NamedTuple):
     steps: tuple[str | int | Star, ...]
 
     @property
-    def needs_place(self) -> bool:
-        """Whether the value depends on where the row stands, not on the row alone."""
-        return self.origin in ("up", "key", "index")
-
-    @property
     def is_wild(self) -> bool:
         """Whether it names several values."""
         return any(isinstance(step, Star) for step in self.steps)

@@ -29,9 +29,6 @@ class _Level(NamedTuple):
     text: str
 
 
-_MISSING = object()
-
-
 def selector(emit: Emit, where: str) -> Select:
     """Selector of an emit: rows, where, order, unique, limit."""
     alike = b"$index" not in msgspec.json.encode(emit)

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,11 +10,11 @@ from typing import Any
 import httpx
 import pytest
 
-from sandbox.process import free_port
 from schemas.events import Attempt, Raw
 from services.common.settings import CommonSettings
 from tests.fixtures.collecting import Followed, collecting, followed, headers, settings
-from tests.fixtures.until import until, until_sync
+from tests.fixtures.simulators import simulator_of
+from tests.fixtures.until import until
 from tests.integration.health.conftest import NEEDED, Process, Topics
 
 pytestmark = [pytest.mark.topics(*NEEDED, "raw.*", "archive"), pytest.mark.timeout(120)]
@@ -49,25 +45,9 @@ def home(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def simulator(home: Path) -> Iterator[Simulator]:
-    port = free_port()
-    environ = os.environ | {"PARALLAX_PROVIDERS_PATH": str(home), "PARALLAX_LOG_FORMAT": "text"}
-    command = [sys.executable, "-m", "services.cli", "simulator", "--port", str(port), "--tick", "0.02", "--seed", "7"]
-    process = subprocess.Popen(command, env=environ)
-    url = f"http://127.0.0.1:{port}"
-
-    def ready() -> bool:
-        assert process.poll() is None
-        try:
-            return httpx.get(f"{url}/readyz").status_code == 200
-        except httpx.TransportError:
-            return False
-
-    try:
-        until_sync(ready, 60, "the simulator is ready")
+    with simulator_of(home, "0.02", 60) as (url, process):
         yield Simulator(url)
-    finally:
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(10) == 0
+        assert process.poll() is None
 
 
 async def newest(seen: Followed, endpoint: str = "tickers") -> Attempt | None:

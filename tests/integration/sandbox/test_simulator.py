@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import subprocess
-import sys
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,11 +14,10 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from sandbox.process import free_port
 from services.collector.map.identity import load as load_identity
 from services.collector.reading import Answer, Reader
 from services.collector.registry.load import load
-from tests.fixtures.until import until_sync
+from tests.fixtures.simulators import simulator_of
 
 PROVIDERS = Path(__file__).parents[2] / "fixtures" / "providers"
 ACME = "acme_exchange"
@@ -54,26 +50,8 @@ class Running(NamedTuple):
 
 @pytest.fixture(scope="module")
 def simulator() -> Iterator[Running]:
-    port = free_port()
-    url = f"http://127.0.0.1:{port}"
-    environ = os.environ | {"PARALLAX_PROVIDERS_PATH": str(PROVIDERS), "PARALLAX_LOG_FORMAT": "text"}
-    command = [sys.executable, "-m", "services.cli", "simulator", "--port", str(port), "--tick", "0.05", "--seed", "7"]
-    process = subprocess.Popen(command, env=environ)
-
-    def ready() -> bool:
-        assert process.poll() is None
-        try:
-            return httpx.get(f"{url}/readyz").status_code == 200
-        except httpx.TransportError:
-            return False
-
-    try:
-        until_sync(ready, 30, "the simulator is ready")
+    with simulator_of(PROVIDERS, "0.05", 30) as (url, process):
         yield Running(url, process)
-    finally:
-        if process.poll() is None:
-            process.send_signal(signal.SIGTERM)
-            assert process.wait(10) == 0
 
 
 @pytest.fixture(autouse=True)
