@@ -130,9 +130,10 @@ class Numbers:
 
     def run(self, batch: Batch) -> Results:
         """The results of all windows of a batch."""
-        return self._run(
-            len(batch.rows) // ROW_WIDTH, batch.rows, batch.said, batch.times, batch.weights, batch.slots, 0
-        )
+        self._run(batch, 0)
+        outs, shares, total = self._outs, self._shares, len(batch.said)
+        windows = len(batch.rows) // ROW_WIDTH
+        return outs[: OUT_WIDTH * windows].tolist(), shares[:total].tolist(), shares[total : 2 * total].tolist()
 
     def begin(self) -> Batch:
         """A new batch; between two of them, what was numbered may be numbered anew."""
@@ -198,7 +199,7 @@ class Numbers:
             self._begin()
         elif len(self.taught) >= TAUGHT_AT_ONCE:
             self.learn()
-        entry = self.state.key(spec, key)
+        entry = self.state.key(spec, key, len(pairs))
         if entry.address in self._pupils:
             # What it learns before may move it to another address.
             self.learn()
@@ -225,10 +226,9 @@ class Numbers:
         lesson, self._lesson = self._lesson, Batch()
         names, self.taught = self.taught, []
         self._pupils.clear()
-        outs, _, _ = self._run(len(names), lesson.rows, lesson.said, lesson.times, lesson.weights, lesson.slots, 1)
-        self.state.touched.update(
-            name for used, name in zip(outs[O_USED::OUT_WIDTH], names, strict=True) if used
-        )  # fmt: skip
+        self._run(lesson, 1)
+        used = self._outs[O_USED : OUT_WIDTH * len(names) : OUT_WIDTH]
+        self.state.touched.update(name for one, name in zip(used, names, strict=True) if one)
 
     def advance(self) -> None:
         """Bring what was learned since the last epoch into force."""
@@ -262,42 +262,24 @@ class Numbers:
         self._plans[id(spec)] = spec, place
         return place
 
-    def _run(
-        self,
-        count: int,
-        rows: list[float],
-        said: list[Any],
-        times: list[float],
-        weights: list[float],
-        slots: list[int],
-        teach: int,
-    ) -> Results:
-        """One call for all rows: the results by row, and shares and codes by observation."""
-        total = len(said)
+    def _run(self, batch: Batch, teach: int) -> None:
+        """One call for all windows of a batch; what comes out stands in `_outs` and `_shares` until the next one."""
+        count, total = len(batch.rows) // ROW_WIDTH, len(batch.said)
         # One list at once: an array grows from another kind of sequence item by item.
-        known = times + weights + slots
+        known = batch.times + batch.weights + batch.slots
         try:
-            columns = array("d", said + known)
+            columns = array("d", batch.said + known)
         except (TypeError, OverflowError):
             # Words where a number belongs, and numbers beyond a double, count as out of range.
-            columns = array("d", [*map(_number, said), *known])
-        table = array("d", rows)
+            columns = array("d", [*map(_number, batch.said), *known])
+        table = array("d", batch.rows)
         if len(self._outs) < OUT_WIDTH * count:
             self._outs, self._outs_at = _room(2 * OUT_WIDTH * count)
         if len(self._shares) < 2 * total:
             self._shares, self._shares_at = _room(4 * total)
         KERNELS.answer_rows(
-            count,
-            total,
-            table.buffer_info()[0],
-            columns.buffer_info()[0],
-            self._outs_at,
-            self._shares_at,
-            self._where(),
-            teach,
-        )
-        outs, shares = self._outs, self._shares
-        return outs[: OUT_WIDTH * count].tolist(), shares[:total].tolist(), shares[total : 2 * total].tolist()
+            count, total, table.buffer_info()[0], columns.buffer_info()[0], self._outs_at, self._shares_at, self._where(), teach,
+        )  # fmt: skip
 
     def _where(self) -> int:
         """Address of the context: the tables that grow are looked for again only when they are others."""

@@ -57,27 +57,25 @@ class Key:
         self.slot_of: dict[str, int] = {}
         self.groups: list[str] = []
         """By slot."""
-        self.capacity = 0
-        self._hold(np.zeros(_width(0)))
-        head = self.head
-        head[VOL] = start_vol
-        head[INFL_A] = head[INFL_B] = INFLATION_PRIOR
-        head[METRIC] = metric_row
+        self._hold(np.zeros(_width(capacity)), capacity)
+        data = self.data
+        data[VOL] = start_vol
+        data[INFL_A] = data[INFL_B] = INFLATION_PRIOR
+        data[METRIC] = metric_row
         if capacity:
-            self.widen(capacity)
+            self.ring[:] = -1
 
-    def _hold(self, data: Floats) -> None:
+    def _hold(self, data: Floats, capacity: int) -> None:
         self.data = data
+        self.capacity = capacity
         self.address: int = data.__array_interface__["data"][0]
 
     def widen(self, capacity: int) -> None:
         """Make room for so many sources."""
-        before, had = self.data, self.capacity
-        slots, ring = self.slots, self.ring
-        self._hold(np.zeros(_width(capacity)))
-        self.capacity = capacity
-        self.data[:SLOTS_AT] = before[:SLOTS_AT]
-        self.slots[:had] = slots
+        before, had, ring = self.data, self.capacity, self.ring
+        self._hold(np.zeros(_width(capacity)), capacity)
+        known = SLOTS_AT + had * SLOT
+        self.data[:known] = before[:known]
         self.ring[:] = -1
         self.ring[:had] = ring
 
@@ -167,12 +165,14 @@ class State:
         metrics = self.keys.get(key)
         return metrics.get(spec.name) if metrics is not None else None
 
-    def key(self, spec: Spec, key: str) -> Key:
-        """The state of (key, metric), made when it is new."""
-        entry = self.find(spec, key)
+    def key(self, spec: Spec, key: str, capacity: int = 0) -> Key:
+        """The state of (key, metric), made with room for so many sources when it is new."""
+        metrics = self.keys.get(key)
+        if metrics is None:
+            metrics = self.keys[key] = {}
+        entry = metrics.get(spec.name)
         if entry is None:
-            entry = Key(self.row(spec.name, ""), start_vol(spec.window_ms))
-            self.keys.setdefault(key, {})[spec.name] = entry
+            entry = metrics[spec.name] = Key(self.row(spec.name, ""), start_vol(spec.window_ms), capacity)
         return entry
 
     def strangers_of(self, metric: str) -> dict[tuple[str, str], int]:
