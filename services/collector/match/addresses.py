@@ -72,11 +72,17 @@ def holes(template: str, place: str) -> dict[str, str] | None:
     return None if fit is None else {key: unquote(value) for key, value in fit.groupdict().items()}
 
 
+def whole_host(template: str) -> str | None:
+    """Name of the hole that stands for a whole host, dots and all (`{chain}/rpc`); None when the host has letters of its own."""
+    fit = _HOLE.fullmatch(template.partition("/")[0])
+    return None if fit is None else fit[1]
+
+
 @lru_cache(maxsize=8192)
 def _pattern(template: str) -> re.Pattern[str]:
     host, slash, path = template.partition("/")
     parts = []
-    for text, inner in ((host, "[^/.]+"), (slash + path, "[^/]+")):
+    for text, inner in ((host, "[^/]+" if whole_host(template) else "[^/.]+"), (slash + path, "[^/]+")):
         last = 0
         for hole in _HOLE.finditer(text):
             parts += [re.escape(text[last : hole.start()]), f"(?P<{hole[1]}>{inner})"]

@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from services.collector.match.addresses import Address, akin, holes, is_secret, place_of, read
+from services.collector.match.addresses import Address, akin, holes, is_secret, place_of, read, whole_host
 from services.collector.match.sent import plain, read_back
 from services.collector.registry.model import Endpoint, Param, Provider, Scalar
 
@@ -160,7 +160,8 @@ def _fit(
         exact = in_path is not None
         if in_path is None and loose and akin(asked.host, host):
             in_path = holes(f"{host}{path}", f"{host}{asked.path}")
-        if in_path is None:
+        hole = whole_host(host)
+        if in_path is None or (hole is not None and in_path[hole] not in provider.chains):
             continue
         in_body = read_back(endpoint, sent)
         if in_body is None:

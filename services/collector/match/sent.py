@@ -31,7 +31,7 @@ def read_back(endpoint: Endpoint, sent: Any) -> dict[str, str] | None:
         call = sent[0] if isinstance(sent, list) and sent else sent
         if not isinstance(call, dict) or call.get("method") != send.rpc.method:
             return None
-        return _template(send.rpc.params, call.get("params", []))
+        return _template(send.rpc.params, call.get("params") or [])
     if send.graphql is not None:
         query = sent.get("query") if isinstance(sent, dict) else None
         if not isinstance(query, str) or not _same_query(query, send.graphql.query):

@@ -112,6 +112,9 @@ def test_addresses_that_are_nobodys(url: str) -> None:
          ("publicnode", "balance", {"chain": "base", "address": "0xAb"})),
         ("https://mainnet.infura.io/v3/SECRET", {"method": "eth_blockNumber", "params": [], "id": 7},
          ("infura", "block_number", {"chain": "mainnet"})),
+        # a call without parameters, as null; a host that stands for a chain, dots and all
+        ("https://rpc.gnosischain.com/", {"method": "eth_blockNumber", "params": None, "id": 7},
+         ("team_rpc", "block_number", {"chain": "rpc.gnosischain.com"})),
         ("https://api.hyperliquid.xyz/info", {"type": "metaAndAssetCtxs"}, ("hyperliquid", "contexts", {})),
         ("https://api.livecoinwatch.com/coins/single", {"currency": "USD", "code": "ETH", "meta": True},
          ("livecoinwatch", "single", {"code": "ETH"})),
@@ -126,6 +129,7 @@ def test_what_shares_an_address_is_told_apart_by_the_body(
 def test_a_call_that_nobody_maps_is_nobodys_and_one_without_its_body_is_not_guessed() -> None:
     url = "https://base-rpc.publicnode.com/"
     assert best(url, {"method": "eth_other"}) is None
+    assert best("https://rpc.of.nobody.example/", {"method": "eth_blockNumber", "params": []}) is None
     assert best(url) is None
     why = {one.why for one in near(PROVIDERS, url)}
     assert why == {"a body tells its calls apart: give --body"}
