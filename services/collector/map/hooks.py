@@ -34,5 +34,37 @@ def abi_words(payload: Any, params: Mapping[str, str]) -> Any:
     return [f"0x{digits[start : start + WORD]}" for start in range(0, len(digits), WORD)]
 
 
-HOOKS: dict[str, Hook] = {"abi_words": abi_words, "split_keys": split_keys}
+def split_ids(payload: Any, params: Mapping[str, str]) -> Any:
+    """{"data": [{"id": "net_0xab", "attributes": {"address": "0xab"}, "relationships": ...}]} -> each item also has `network`.
+
+    What it is related to on the same network (`"id": "net_0xcd"`) also gets its `address`. A network's name and an address may
+    both hold the mark between them, so the item's own address says where to cut. Anything else stays as it is.
+    """
+    data = payload.get("data") if isinstance(payload, dict) else None
+    if isinstance(data, list):
+        return {**payload, "data": [_cut(item) for item in data]}
+    return {**payload, "data": _cut(data)} if isinstance(data, dict) else payload
+
+
+def _cut(item: Any) -> Any:
+    match item:
+        case {"id": str(own), "attributes": {"address": str(address)}} if own.lower().endswith(f"_{address.lower()}"):
+            network = own[: -len(address) - 1]
+        case _:
+            return item
+    related = item.get("relationships")
+    if not isinstance(related, dict):
+        return {**item, "network": network}
+    return {**item, "network": network, "relationships": {name: _kin(one, network) for name, one in related.items()}}
+
+
+def _kin(one: Any, network: str) -> Any:
+    match one:
+        case {"data": {"id": str(theirs)} as data} if theirs.startswith(f"{network}_"):
+            return {**one, "data": {**data, "address": theirs[len(network) + 1 :]}}
+        case _:
+            return one
+
+
+HOOKS: dict[str, Hook] = {"abi_words": abi_words, "split_ids": split_ids, "split_keys": split_keys}
 """Name in `hook:` of an endpoint -> function of (payload, parameters) -> payload."""

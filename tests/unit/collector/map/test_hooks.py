@@ -21,6 +21,46 @@ ONE, TWO = "0" * 63 + "1", "f" * 64
         ),
         ("split_keys", {"coins": []}, {"coins": []}),
         ("split_keys", ["coins"], ["coins"]),
+        (
+            "split_ids",
+            {
+                "data": [
+                    {
+                        "id": "a_b_EQ_x",
+                        "attributes": {"address": "EQ_x"},
+                        "relationships": {"dex": {"data": {"id": "d_1"}}, "base": {"data": {"id": "a_b_0x_2", "n": 1}}},
+                    },
+                    {"id": "a_b_0xAB", "attributes": {"address": "0xab"}},
+                    {"id": "a_b", "attributes": {"address": "0xab"}},
+                    7,
+                ],
+                "n": 5,
+            },
+            {
+                "data": [
+                    {
+                        "id": "a_b_EQ_x",
+                        "attributes": {"address": "EQ_x"},
+                        "network": "a_b",
+                        "relationships": {
+                            "dex": {"data": {"id": "d_1"}},
+                            "base": {"data": {"id": "a_b_0x_2", "n": 1, "address": "0x_2"}},
+                        },
+                    },
+                    {"id": "a_b_0xAB", "attributes": {"address": "0xab"}, "network": "a_b"},
+                    {"id": "a_b", "attributes": {"address": "0xab"}},
+                    7,
+                ],
+                "n": 5,
+            },
+        ),
+        (
+            "split_ids",
+            {"data": {"id": "n_0x1", "attributes": {"address": "0x1"}, "relationships": {"x": None}}},
+            {"data": {"id": "n_0x1", "attributes": {"address": "0x1"}, "relationships": {"x": None}, "network": "n"}},
+        ),
+        ("split_ids", {"data": None}, {"data": None}),
+        ("split_ids", ["data"], ["data"]),
         ("abi_words", f"0x{ONE}{TWO}", [f"0x{ONE}", f"0x{TWO}"]),
         ("abi_words", "0x", []),
         ("abi_words", f"0x{ONE}1", f"0x{ONE}1"),
