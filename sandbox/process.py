@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import random
 import resource
 import signal
 import socket
@@ -12,11 +13,16 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Final
 
 from services.common.errors import MachineError
 
 POLL_S = 0.02
 """How often a condition on a starting or stopping child is looked at."""
+
+PORTS: Final = range(20_000, 30_000)
+"""Where free ports are looked for: below those that systems give to outgoing connections (32,768 on Linux, 49,152 elsewhere). One of
+theirs may be gone before the server takes it, and while a server is away for a restart, its clients can even connect to themselves."""
 
 _PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
@@ -77,11 +83,16 @@ def wait_for(
 
 
 def free_port() -> int:
-    """A TCP port of the loopback interface that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A TCP port of the loopback interface that nobody listens on now, and that no connection can be given later."""
+    for port in random.sample(PORTS, len(PORTS)):
+        if not port_taken(port):
+            return port
+    raise MachineError(
+        "ports of 127.0.0.1",
+        expected=f"a free one from {PORTS[0]} to {PORTS[-1]}",
+        got="none",
+        do="stop who listens there",
+    )
 
 
 def port_taken(port: int, host: str = "127.0.0.1") -> bool:
