@@ -1,6 +1,13 @@
 // The API reference, drawn from /openapi.json and /asyncapi.json: nothing here is written twice.
 const make = (tag, text, className) => { const node = document.createElement(tag); if (text !== undefined) node.textContent = text; if (className) node.className = className; return node; };
 
+// Text with `names` in backticks, as the descriptions write them.
+function prose(tag, text, className) {
+  const node = make(tag, undefined, className);
+  node.append(...text.split("`").map((part, index) => index % 2 ? make("code", part) : part));
+  return node;
+}
+
 function kind(schema) {
   if (schema.enum) return schema.enum.join(" | ");
   if (schema.const !== undefined) return String(schema.const);
@@ -14,7 +21,7 @@ function table(heads, lines) {
   const head = node.createTHead().insertRow();
   for (const text of heads) { const th = make("th", text); th.scope = "col"; head.append(th); }
   const body = node.createTBody();
-  for (const line of lines) { const row = body.insertRow(); for (const text of line) row.insertCell().textContent = text; }
+  for (const line of lines) { const row = body.insertRow(); for (const text of line) row.insertCell().append(...prose("td", String(text)).childNodes); }
   return node;
 }
 
@@ -23,9 +30,9 @@ function route(path, operation) {
   const title = make("h3");
   title.append(make("code", `GET ${path}`), ` ${operation.summary}`);
   node.append(title);
-  if (operation.description) node.append(make("p", operation.description, "empty"));
+  if (operation.description) node.append(prose("p", operation.description, "empty"));
   const parameters = operation.parameters ?? [];
-  if (parameters.length) node.append(table(["Parameter", "Where", "What", ""], parameters.map((p) => [p.name + (p.required ? " *" : ""), p.in, kind(p.schema) + (p.schema.default !== undefined && p.schema.default !== null ? ` (${p.schema.default})` : ""), p.description ?? p.schema.description ?? ""])));
+  if (parameters.length) node.append(table(["Parameter", "Where", "What", ""], parameters.map((p) => [p.name + (p.required ? " *" : ""), p.in, kind(p.schema) + ((p.schema.default ?? "") !== "" ? ` (${p.schema.default})` : ""), p.description ?? p.schema.description ?? ""])));
   if (!parameters.some((p) => p.required) && operation.responses["200"].content["application/json"]) {
     const button = make("button", "Try");
     const shown = make("pre");
@@ -43,9 +50,9 @@ function route(path, operation) {
 const [rest, sockets] = await Promise.all(["/openapi.json", "/asyncapi.json"].map(async (path) => (await fetch(path)).json()));
 document.getElementById("sentence").textContent = rest.info.summary;
 const all = document.getElementById("routes");
-all.replaceChildren(make("p", rest.info.description));
+all.replaceChildren(prose("p", rest.info.description));
 for (const [path, methods] of Object.entries(rest.paths)) all.append(route(path, methods.get));
-all.append(make("h2", "WebSocket, protocol hub.v1"), make("p", sockets.info.description));
+all.append(make("h2", "WebSocket, protocol hub.v1"), prose("p", sockets.info.description));
 all.append(table(["Path", ""], Object.values(sockets.channels).map((channel) => [channel.address, channel.description])));
 all.append(make("h3", "Services"), table(["Service", "Delivery", "About"], sockets["x-services"].map((service) => [service.name, service.delivery, service.sentence])));
 all.append(make("h3", "Close codes"), table(["Code", "Name", "Come back?", ""], sockets["x-close-codes"].map((code) => [code.code, code.name, code.reconnect ? "yes" : "no", code.sentence])));

@@ -14,7 +14,7 @@ let lastHeardMs = 0;
 let dirty = new Set();
 let frame = 0;
 
-const ageText = (ms) => ms < 1000 ? "now" : ms < 60000 ? `${(ms / 1000).toFixed(0)} s` : ms < 3600000 ? `${(ms / 60000).toFixed(0)} min` : `${(ms / 3600000).toFixed(1)} h`;
+const ageText = (ms) => ms < 1000 ? "now" : ms < 60000 ? `${(ms / 1000).toFixed(0)} s` : ms < 3600000 ? `${(ms / 60000).toFixed(0)} min` : ms < 172800000 ? `${(ms / 3600000).toFixed(1)} h` : `${(ms / 86400000).toFixed(0)} d`;
 const ageOf = (instant) => instant ? Math.max(0, Date.now() + skewMs - Date.parse(instant)) : null;
 const digits = (text) => {
   if (text === null || text === undefined) return "–";
@@ -22,7 +22,8 @@ const digits = (text) => {
   const places = Math.abs(value) >= 1000 ? 2 : Math.abs(value) >= 1 ? 4 : 8;
   return value.toLocaleString("en-US", { minimumFractionDigits: Math.min(2, places), maximumFractionDigits: places });
 };
-const rough = (text) => Number(text).toLocaleString("en-US", { maximumSignificantDigits: 3 });
+const rough = (text) => Number(text) > 0 && Number(text) < 1e-6 ? Number(text).toExponential(2) : Number(text).toLocaleString("en-US", { maximumSignificantDigits: 3 });
+const rankOf = (record) => record.rank ?? 1e9;
 const cell = (tr, className) => { const td = document.createElement("td"); if (className) td.className = className; tr.append(td); return td; };
 
 function rowOf(record) {
@@ -34,7 +35,7 @@ function rowOf(record) {
   tr.addEventListener("click", () => select(record.asset_id));
   tr.addEventListener("keydown", (event) => { if (event.key === "Enter") select(record.asset_id); });
   const cells = {};
-  for (const [name, className] of [["asset"], ["price", "n"], ["band", "n wide"], ["confidence"], ["spread", "n wide"], ["sources", "n wide"], ["change", "n wide"], ["age", "n age"], ["origin", "wide"]]) cells[name] = cell(tr, className);
+  for (const [name, className] of [["asset", "asset"], ["price", "n"], ["band", "n wide"], ["confidence"], ["spread", "n wide"], ["sources", "n wide"], ["change", "n wide"], ["age", "n age"], ["origin", "wide"]]) cells[name] = cell(tr, className);
   cells.asset.textContent = record.name ?? record.asset_id;
   const symbol = document.createElement("span");
   symbol.className = "sym";
@@ -46,24 +47,34 @@ function rowOf(record) {
   cells.confidence.append(meter, words);
   row = { tr, cells, meter, words, price: null };
   rows.set(record.asset_id, row);
-  place(row, record);
   return row;
 }
 
+// Ranks come late and change: a row moves when its own does, and the last one makes room.
 function place(row, record) {
-  const body = at("prices").tBodies[0];
-  const rank = record.rank ?? 1e9;
+  const rank = rankOf(record);
+  if (row.tr.isConnected && Number(row.tr.dataset.rank) === rank) return;
   row.tr.dataset.rank = rank;
-  const after = [...body.rows].find((other) => Number(other.dataset.rank) > rank);
+  const body = at("prices").tBodies[0];
+  const after = [...body.rows].find((other) => other !== row.tr && Number(other.dataset.rank) > rank);
   body.insertBefore(row.tr, after ?? null);
+  if (rows.size > ROWS_MAX) {
+    rows.delete(body.lastElementChild.dataset.asset);
+    body.lastElementChild.remove();
+  }
+}
+
+function hasRoom(record) {
+  return rows.has(record.asset_id) || rows.size < ROWS_MAX || rankOf(record) < Number(at("prices").tBodies[0].lastElementChild.dataset.rank);
 }
 
 function paint() {
   frame = 0;
   for (const id of dirty) {
     const record = assets.get(id);
-    if (!rows.has(id) && rows.size >= ROWS_MAX) continue;
+    if (!hasRoom(record)) continue;
     const row = rowOf(record);
+    place(row, record);
     const { cells } = row;
     if (row.price !== null && record.price !== row.price) {
       const direction = Number(record.price) >= Number(row.price) ? "up" : "down";
