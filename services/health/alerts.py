@@ -14,6 +14,8 @@ from msgspec import structs
 from schemas.events import Alert
 from services.health.rules import Finding, InhibitionRow, Rule, Rules
 
+REFRESH_MS = 60_000
+"""How often the words of an open alert follow what they tell."""
 FORGET_MS = 24 * 3600 * 1000
 """An open alert whose subject was not seen for so long is resolved: the provider left the registry, or the rule the file."""
 
@@ -47,7 +49,8 @@ def step(alert: Alert | None, finding: Finding, as_of_ms: int) -> Alert | None:
             told=alert.told if alert else None,
         )
     ripe = alert.state == "pending" and as_of_ms - alert.since_ms >= rule.for_ms
-    if not ripe and alert.severity == rule.severity:
+    aged = finding.summary != alert.summary and as_of_ms - alert.updated_ms >= REFRESH_MS
+    if not ripe and not aged and alert.severity == rule.severity:
         return None
     return structs.replace(
         alert,

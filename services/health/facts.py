@@ -9,12 +9,12 @@ from schemas.events import ProviderScore
 from services.health.observations import FAILURES_BY_NETWORK, Provider, Watch
 
 Scope = Literal["provider", "category", "service", "topic", "asset", "system"]
-Kind = Literal["number", "duration", "word"]
+Kind = Literal["number", "share", "duration", "word"]
 Value = float | str | None
 
 
 class Fact(NamedTuple):
-    """One name a rule may use: durations are in seconds."""
+    """One name a rule may use: durations are in seconds; a share is 0 to 1 and told in percent."""
 
     scope: Scope
     name: str
@@ -36,14 +36,12 @@ FACTS = (
         "number",
         "95th percentile of latency in targets; the target is the provider's own slow median.",
     ),
-    Fact("provider", "availability", "number", "Good answers of those due, 0 to 1, the newest counting most."),
-    Fact("provider", "freshness", "number", "Share of time in which the newest data was young enough, 0 to 1."),
-    Fact("provider", "accuracy", "number", "Closeness to what the others say, 0 to 1."),
-    Fact("provider", "validity", "number", "Readable rows that do not stand still, 0 to 1."),
-    Fact("provider", "quota_used", "number", "Share of the tightest known budget that is used; 1 is all of it."),
-    Fact(
-        "provider", "budget_skips", "number", "Share of what was due and skipped because the budget did not allow it."
-    ),
+    Fact("provider", "availability", "share", "Good answers of those due, 0 to 1, the newest counting most."),
+    Fact("provider", "freshness", "share", "Share of time in which the newest data was young enough, 0 to 1."),
+    Fact("provider", "accuracy", "share", "Closeness to what the others say, 0 to 1."),
+    Fact("provider", "validity", "share", "Readable rows that do not stand still, 0 to 1."),
+    Fact("provider", "quota_used", "share", "Share of the tightest known budget that is used; 1 is all of it."),
+    Fact("provider", "budget_skips", "share", "Share of what was due and skipped because the budget did not allow it."),
     Fact("provider", "outcome", "word", "Outcome of the newest attempt."),
     Fact("provider", "drifted", "number", "Endpoints and streams whose answers differ from what was proven."),
     Fact("provider", "drift", "word", "Which of them, and how."),
@@ -54,20 +52,20 @@ FACTS = (
         "number",
         "Time since its collector last showed a sign of life, in its usual pauses, at least the category's cadence.",
     ),
-    Fact("category", "on_time", "number", "Share of scheduled attempts that started on time."),
+    Fact("category", "on_time", "share", "Share of scheduled attempts that started on time."),
     Fact("category", "scheduled", "number", "Scheduled attempts in the window."),
     Fact("category", "online", "number", "Live providers that are not offline."),
     Fact("category", "rated", "number", "Live providers that have a rating."),
     Fact("service", "state", "word", "starting, ready, crashed or stopped."),
     Fact("service", "restarts", "number", "Restarts since the runner started it."),
     Fact("topic", "growth", "number", "Records added in the last five minutes."),
-    Fact("asset", "spread", "number", "(max - min) / value over the used sources."),
-    Fact("asset", "confidence", "number", "Probability that the value is within tolerance of the truth."),
+    Fact("asset", "spread", "share", "(max - min) / value over the used sources."),
+    Fact("asset", "confidence", "share", "Probability that the value is within tolerance of the truth."),
     Fact("asset", "sources", "number", "Used sources."),
     Fact(
         "system",
         "unreachable",
-        "number",
+        "share",
         "Share of the providers tried lately whose newest attempt failed on the network.",
     ),
     Fact("system", "tried", "number", "Providers tried lately."),

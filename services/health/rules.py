@@ -25,6 +25,7 @@ UNITS_S = {"s": 1.0, "m": 60.0, "h": 3600.0}
 WORD_OPERATORS = ("==", "!=")
 COMPARISON = re.compile(r"([a-z_]+)\s*(<=|>=|==|!=|<|>)\s*([A-Za-z_][A-Za-z0-9_]*|[0-9.]+\s*(?:[smh%])?)")
 NUMBER = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([smh%])?")
+KINDS = {(fact.scope, fact.name): fact.kind for fact in FACTS}
 PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
 
 
@@ -132,7 +133,10 @@ def evaluate(rules: Iterable[Rule], subjects: Sequence[Subject]) -> list[Finding
         for subject in by_scope.get(rule.scope, ()):
             first = subject.facts.get(rule.when[0][0].fact)
             value = float(first) if isinstance(first, float | int) else None
-            words = {**subject.labels, **{name: _say(fact) for name, fact in subject.facts.items()}}
+            words = {
+                **subject.labels,
+                **{name: _say(fact, KINDS[rule.scope, name]) for name, fact in subject.facts.items()},
+            }
             summary = PLACEHOLDER.sub(lambda found, words=words: words[found[1]], rule.summary)  # type: ignore[misc]
             found.append(
                 Finding(rule, {**rule.labels, **subject.labels}, holds(rule.when, subject.facts), value, summary)
@@ -165,7 +169,7 @@ def _every(truths: list[bool | None]) -> bool | None:
 
 
 def _rule(row: RuleRow, time_scale: float, faults: list[str]) -> Rule:
-    kinds = {fact.name: fact.kind for fact in FACTS if fact.scope == row.about}
+    kinds = {name: kind for (scope, name), kind in KINDS.items() if scope == row.about}
     when = tuple(
         tuple(part for text in all_.split(" and ") if (part := _comparison(row.name, text, kinds, time_scale, faults)))
         for all_ in row.when.split(" or ")
@@ -219,7 +223,9 @@ def _comparison(
     return None
 
 
-def _say(fact: Value) -> str:
+def _say(fact: Value, kind: Kind) -> str:
     if fact is None:
         return "unknown"
-    return fact if isinstance(fact, str) else f"{fact:.4g}"
+    if isinstance(fact, str):
+        return fact
+    return f"{fact * 100:.3g} %" if kind == "share" else f"{fact:.4g}"

@@ -46,6 +46,14 @@ _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
+def age(ms: int) -> str:
+    """A length of time in words, in the largest unit of which there are two or more; tenths of seconds below that."""
+    for unit_ms, unit in ((86_400_000, "days"), (3_600_000, "hours"), (60_000, "minutes")):
+        if ms >= 2 * unit_ms:
+            return f"{ms // unit_ms:,} {unit}"
+    return f"{ms / 1000:.1f} s"
+
+
 def is_number(value: object) -> bool:
     """Whether a value of a record is a number; true and false are not."""
     return isinstance(value, float | int) and not isinstance(value, bool)

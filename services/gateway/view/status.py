@@ -9,7 +9,7 @@ import msgspec
 
 from schemas.events import Alert, Definition, ProviderScore, ServiceState
 from services.gateway.view.feed import Feed
-from services.gateway.view.numbers import instant
+from services.gateway.view.numbers import age, instant
 from services.gateway.view.ops import provider_record, service_record, undefined_provider_record
 from services.gateway.view.shapes import ProviderRecord
 from services.gateway.view.view import View
@@ -85,9 +85,9 @@ def _word(states: Counter[str], services: list[ServiceState], firing: list[Alert
 def _sentence(word: str, states: Counter[str], newest_ms: int | None, now_ms: int, firing: list[Alert]) -> str:
     judged = states["online"] + states["degraded"] + states["offline"]
     healthy = f"{states['online']} of {judged} providers healthy" if judged else "no provider judged yet"
-    age = f"newest data {max(0, now_ms - newest_ms) / 1000:.1f} s old" if newest_ms is not None else "no data yet"
+    newest = f"newest data {age(max(0, now_ms - newest_ms))} old" if newest_ms is not None else "no data yet"
     alerts = f"{len(firing)} alert{'s' if len(firing) != 1 else ''} firing" if firing else "no alert firing"
-    return f"{word.replace('_', ' ').capitalize()}: {healthy}; {age}; {alerts}."
+    return f"{word.replace('_', ' ').capitalize()}: {healthy}; {newest}; {alerts}."
 
 
 def _all(feed: Feed, shape: type[Any]) -> list[Any]:

@@ -7,7 +7,7 @@ import pytest
 from msgspec import structs
 
 from schemas.events import Alert
-from services.health.alerts import FORGET_MS, advance, fingerprint, step
+from services.health.alerts import FORGET_MS, REFRESH_MS, advance, fingerprint, step
 from services.health.rules import Finding, Rules, parse
 from services.health.tables import HERE
 
@@ -72,6 +72,16 @@ def test_without_a_waiting_time_it_fires_at_once() -> None:
         value=3.0,
         remedy=OFFLINE.rule.remedy,
     )
+
+
+def test_the_words_of_an_open_alert_follow_what_they_tell_but_not_at_every_look() -> None:
+    alert = step(None, rules_by_name("provider_offline", for_ms=0), T0)
+    worse = rules_by_name("provider_offline", for_ms=0)._replace(summary="acme is away: 9 failures", value=9.0)
+    assert step(alert, worse, T0 + REFRESH_MS - 1) is None
+    assert step(alert, worse, T0 + REFRESH_MS) == structs.replace(
+        alert, summary="acme is away: 9 failures", value=9.0, updated_ms=T0 + REFRESH_MS
+    )
+    assert step(alert, worse._replace(summary="acme is away"), T0 + REFRESH_MS) is None
 
 
 def test_the_fingerprint_knows_the_name_and_the_labels_but_not_their_order() -> None:

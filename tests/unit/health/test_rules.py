@@ -99,6 +99,15 @@ def test_a_finding_carries_labels_value_and_the_filled_summary() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("share", "words"), [(0.0, "0 %"), (0.00505, "0.505 %"), (0.8684, "86.8 %"), (1.0, "100 %"), (None, "unknown")]
+)
+def test_a_share_is_told_in_percent(share: float | None, words: str) -> None:
+    rule = parse(written("quota_used >= 80%", summary="{quota_used} used, score {score}")).rules[0]
+    found = evaluate([rule], [Subject("provider", {}, {"quota_used": share, "score": 0.5})])
+    assert [(f.value, f.summary) for f in found] == [(share, f"{words} used, score 0.5")]
+
+
 def test_the_shipped_rules_are_these() -> None:
     rules = parse(SHIPPED)
     assert [(r.name, r.scope, r.for_ms // 1000, r.severity) for r in rules.rules] == [

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.gateway.view.numbers import LAST_MS, decimal, http_date, instant
+from services.gateway.view.numbers import LAST_MS, age, decimal, http_date, instant
 
 
 @pytest.mark.parametrize(
@@ -60,6 +60,24 @@ def test_an_instant_is_utc_with_milliseconds(ms: int, text: str) -> None:
 def test_an_instant_reads_back(ms: int) -> None:
     then = datetime.fromisoformat(instant(ms))
     assert round(then.timestamp() * 1000) == ms
+
+
+@pytest.mark.parametrize(
+    ("ms", "words"),
+    [
+        (0, "0.0 s"),
+        (1_549, "1.5 s"),
+        (119_949, "119.9 s"),
+        (120_000, "2 minutes"),
+        (7_199_999, "119 minutes"),
+        (7_200_000, "2 hours"),
+        (172_799_999, "47 hours"),
+        (172_800_000, "2 days"),
+        (168_402_484_070, "1,949 days"),
+    ],
+)
+def test_an_age_is_told_in_a_unit_that_people_count_in(ms: int, words: str) -> None:
+    assert age(ms) == words
 
 
 def test_an_http_date_is_english_whatever_the_locale() -> None:
