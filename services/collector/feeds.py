@@ -7,6 +7,7 @@ import re
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
+from urllib.parse import urljoin
 from xml.etree.ElementTree import Element, ParseError
 
 from defusedxml import DefusedXmlException
@@ -19,11 +20,19 @@ class FeedError(ValueError):
 
 _NAMED = re.compile(rb"&(?!amp;|lt;|gt;|quot;|apos;|#)([A-Za-z][A-Za-z0-9]{1,31});")
 _LONE = re.compile(rb"&(?![A-Za-z#][A-Za-z0-9]{0,31};)")
+_VERBATIM = re.compile(rb"(<!\[CDATA\[.*?\]\]>)", re.DOTALL)
+_WORD_ZONE = re.compile(r"\d\d:\d\d(?::\d\d)?\s+([A-Za-z]{2,5})$")
 MAX_ITEMS = 1000
+ZONES = {"CET": "+0100", "CEST": "+0200", "JST": "+0900", "KST": "+0900", "HKT": "+0800", "SGT": "+0800"}
+"""Zones beyond those of RFC 822 whose names mean one thing only (IST, CST and BST do not)."""
+OF_RFC_822 = frozenset(("UT", "UTC", "GMT", "EST", "EDT", "CST", "CDT", "MST", "MDT", "PST", "PDT"))
 
 
 def read_feed(body: bytes) -> dict[str, Any]:
-    """`{title, link, updated, items: [{title, link, id, published, updated, summary, author, categories}]}`; times as ISO 8601, UTC."""
+    """`{title, link, updated, items: [{title, link, id, published, updated, summary, author, categories, source}]}`.
+
+    Times are ISO 8601, UTC. `source` is who published an item first, where the feed collects from others and says so.
+    """
     try:
         root = fromstring(_mended(body.lstrip(b"\xef\xbb\xbf \r\n\t")))
     except DefusedXmlException as error:
@@ -37,30 +46,38 @@ def read_feed(body: bytes) -> dict[str, Any]:
     if kind not in ("rss", "RDF") or channel is None:
         raise FeedError(f"expected rss, RDF or feed at the top, got {kind}")
     items = [one for one in (*channel, *root) if _name(one) == "item"][:MAX_ITEMS]
+    home = _text(channel, "link")
     return {
-        "title": _text(channel, "title"),
-        "link": _text(channel, "link"),
+        "title": _words(channel, "title"),
+        "link": home,
         "updated": _moment(_text(channel, "lastBuildDate") or _text(channel, "pubDate")),
-        "items": [_rss_item(item) for item in items],
+        "items": [_rss_item(item, home or "") for item in items],
     }
 
 
 def _mended(body: bytes) -> bytes:
-    """HTML's named entities as characters, lone ampersands as text; XML knows neither."""
-    named = _NAMED.sub(lambda match: html.unescape(match[0].decode()).encode("ascii", "xmlcharrefreplace"), body)
-    return _LONE.sub(b"&amp;", named) if b"<![CDATA[" not in named else named
+    """HTML's named entities as characters, lone ampersands as text; XML knows neither. What is marked as verbatim stays."""
+    parts = _VERBATIM.split(body)
+    parts[::2] = [_LONE.sub(b"&amp;", _NAMED.sub(_character, part)) for part in parts[::2]]
+    return b"".join(parts)
 
 
-def _rss_item(item: Element) -> dict[str, Any]:
+def _character(match: re.Match[bytes]) -> bytes:
+    return html.unescape(match[0].decode()).encode("ascii", "xmlcharrefreplace")
+
+
+def _rss_item(item: Element, home: str) -> dict[str, Any]:
+    link = _text(item, "origLink") or _text(item, "link") or _permalink(item)
     return {
-        "title": _text(item, "title"),
-        "link": _text(item, "link") or _permalink(item),
+        "title": _words(item, "title"),
+        "link": None if link is None else urljoin(home, link),
         "id": _text(item, "guid") or item.get("{http://www.w3.org/1999/02/22-rdf-syntax-ns#}about"),
         "published": _moment(_text(item, "pubDate") or _text(item, "date")),
         "updated": _moment(_text(item, "updated") or _text(item, "modified")),
         "summary": _text(item, "description") or _text(item, "encoded"),
         "author": _text(item, "creator") or _text(item, "author"),
         "categories": [word for one in item if _name(one) == "category" and (word := (one.text or "").strip())],
+        "source": _words(item, "source"),
     }
 
 
@@ -72,12 +89,12 @@ def _permalink(item: Element) -> str | None:
 def _atom(root: Element) -> dict[str, Any]:
     entries = [one for one in root if _name(one) == "entry"][:MAX_ITEMS]
     return {
-        "title": _text(root, "title"),
+        "title": _words(root, "title"),
         "link": _link(root),
         "updated": _moment(_text(root, "updated")),
         "items": [
             {
-                "title": _text(entry, "title"),
+                "title": _words(entry, "title"),
                 "link": _link(entry),
                 "id": _text(entry, "id"),
                 "published": _moment(_text(entry, "published") or _text(entry, "updated")),
@@ -85,6 +102,7 @@ def _atom(root: Element) -> dict[str, Any]:
                 "summary": _text(entry, "summary") or _text(entry, "content"),
                 "author": _author(entry),
                 "categories": [term for one in entry if _name(one) == "category" and (term := one.get("term"))],
+                "source": None if (source := _child(entry, "source")) is None else _words(source, "title"),
             }
             for entry in entries
         ],
@@ -119,14 +137,24 @@ def _text(element: Element, name: str) -> str | None:
     return None
 
 
+def _words(element: Element, name: str) -> str | None:
+    """The same as a reader sees it: HTML's entities inside verbatim text are characters, too."""
+    words = _text(element, name)
+    return None if words is None else html.unescape(words).strip() or None
+
+
 def _own(element: Element) -> str | None:
     return "".join(element.itertext()).strip() or None
 
 
 def _moment(written: str | None) -> str | None:
-    """ISO 8601 in UTC of an RFC 822 or ISO time; as it stands when it is neither, so that the mapping names it."""
+    """ISO 8601 in UTC of an RFC 822 or ISO time; as it stands when it is neither, or in no known zone: the mapping names it."""
     if written is None:
         return None
+    if (zone := _WORD_ZONE.search(written)) is not None and (name := zone[1].upper()) not in OF_RFC_822:
+        if name not in ZONES:
+            return written
+        written = f"{written[: zone.start(1)]}{ZONES[name]}"
     for parse in (parsedate_to_datetime, _iso):
         try:
             moment = parse(written)

@@ -118,9 +118,42 @@ def test_rss_and_atom_become_one_shape() -> None:
     assert atom["items"] == [
         {
             "title": "X", "link": "https://e.org/2", "id": "i", "published": "2026-11-22T00:00:00+00:00", "updated": "2026-11-22T00:00:00+00:00",
-            "summary": "<p>hi</p>", "author": "N", "categories": ["t"],
+            "summary": "<p>hi</p>", "author": "N", "categories": ["t"], "source": None,
         }
     ]  # fmt: skip
+
+
+def item(inside: str, home: str = "https://e.org") -> dict[str, Any]:
+    body = f"<rss><channel><title>T</title><link>{home}</link><item>{inside}</item></channel></rss>"
+    only: dict[str, Any] = decode(body.encode(), "rss")["items"][0]
+    return only
+
+
+@pytest.mark.parametrize(
+    ("inside", "key", "value"),
+    [
+        ("<title><![CDATA[A &amp; B&#8217;s &nbsp;c]]></title>", "title", "A & B\u2019s \xa0c"),
+        ("<title>A &amp; B &rsquo;</title>", "title", "A & B \u2019"),
+        ("<link>https://e.org/1?a=1&b=2</link><title><![CDATA[x & y]]></title>", "link", "https://e.org/1?a=1&b=2"),
+        ("<link>/news/1</link>", "link", "https://e.org/news/1"),
+        ("<link>https://proxy.example/~3/x</link><origLink>https://e.org/1</origLink>", "link", "https://e.org/1"),
+        ("<guid>https://e.org/g</guid>", "link", "https://e.org/g"),
+        ('<source url="https://p.example">Paper &amp; Co</source>', "source", "Paper & Co"),
+        ("<pubDate>Sat, 21 Nov 2026 18:05:10 EST</pubDate>", "published", "2026-11-21T23:05:10+00:00"),
+        ("<pubDate>Sat, 21 Nov 2026 18:05:10 CET</pubDate>", "published", "2026-11-21T17:05:10+00:00"),
+        ("<pubDate>Sat, 21 Nov 2026 18:05 cest</pubDate>", "published", "2026-11-21T16:05:00+00:00"),
+        ("<pubDate>Sat, 21 Nov 2026 18:05:10 Z</pubDate>", "published", "2026-11-21T18:05:10+00:00"),
+        ("<pubDate>Sat, 21 Nov 2026 18:05:10 IST</pubDate>", "published", "Sat, 21 Nov 2026 18:05:10 IST"),
+        ("<pubDate>2026-11-21 18:05:10</pubDate>", "published", "2026-11-21T18:05:10+00:00"),
+    ],
+)
+def test_what_feeds_do_to_words_links_and_times(inside: str, key: str, value: str) -> None:
+    assert item(inside)[key] == value
+
+
+def test_an_entry_of_another_feed_names_it() -> None:
+    body = b"<feed><entry><title>x</title><source><title>First &amp; Co</title></source></entry></feed>"
+    assert decode(body, "rss")["items"][0]["source"] == "First & Co"
 
 
 @pytest.mark.parametrize(
