@@ -145,6 +145,7 @@ def alert_record(alert: Alert) -> AlertRecord:
         summary=alert.summary,
         value=alert.value,
         remedy=alert.remedy,
+        inhibited_by=alert.inhibited_by,
         since=instant(alert.since_ms),
         updated_at=instant(alert.updated_ms),
         resolved_at=_instant(alert.resolved_ms),

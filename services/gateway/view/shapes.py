@@ -259,6 +259,8 @@ class AlertRecord(Struct, kw_only=True):
     summary: str
     value: float | None
     remedy: str | None
+    inhibited_by: str | None
+    """Name of the firing alert that explains this one; nobody is told of it meanwhile."""
     since: str
     updated_at: str
     resolved_at: str | None

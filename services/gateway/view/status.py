@@ -31,12 +31,12 @@ def providers(view: View) -> list[ProviderRecord]:
 
 
 def status(view: View, now_ms: int) -> dict[str, Any]:
-    """Providers by state, freshness by category, services with restarts, alerts that fire, and one word for all of it."""
+    """Providers by state, freshness by category, services with restarts, alerts that fire unexplained, and one word for all of it."""
     known = providers(view)
     states: Counter[str] = Counter(p.health.state if p.health else "unrated" for p in known)
     latencies = [p.health.latency_p50_ms for p in known if p.health and p.health.latency_p50_ms is not None]
     services = sorted(_all(view.services, ServiceState), key=lambda s: (s.service, s.instance))
-    firing = [alert for alert in _all(view.alerts, Alert) if alert.state == "firing"]
+    firing = [a for a in _all(view.alerts, Alert) if a.state == "firing" and a.inhibited_by is None]
     origins = sorted({origin for feed in view.fused.values() for origin in feed.as_of_by_origin})
     newest_ms = max((ms for feed in view.fused.values() for ms in feed.as_of_by_origin.values()), default=None)
     word = _word(states, services, firing, now_ms)

@@ -173,7 +173,7 @@ async function poll() {
     list("providers", providers.data, "None reported.", (p) => [p.health?.state ?? "unrated", p.name ?? p.provider, p.health ? (p.health.score === null ? p.health.state : `${p.health.state} ${p.health.score.toFixed(0)}`) : "not judged", [p.home, p.health?.reason].filter(Boolean).join(": ")]);
     const counts = status.data.providers;
     at("providers-note").textContent = counts.total ? `${counts.online} online, ${counts.degraded} degraded, ${counts.offline} offline, ${counts.unrated} unrated` : "";
-    list("alerts", alerts.data, "None firing.", (alert) => [alert.severity, `${alert.summary} `, alert.name, alert.remedy ?? ""]);
+    list("alerts", alerts.data.filter((alert) => alert.inhibited_by === null), "None firing.", (alert) => [alert.severity, `${alert.summary} `, alert.name, alert.remedy ?? ""]);
     if (selected) await showSources();
   } catch (fault) {
     at("sentence").textContent = `The gateway does not answer (${fault.message}).`;

@@ -69,11 +69,13 @@ def test_a_service_that_came_back_is_still_told_for_ten_minutes() -> None:
     assert status(v, T0 + 600_000)["status"] == "operational"
 
 
-def test_alerts_that_fire_are_counted_and_named() -> None:
+def test_alerts_that_fire_unexplained_are_counted_and_named() -> None:
     v = with_scores("online")
-    for offset, (name, state) in enumerate((("ProviderOffline", "firing"), ("Slow", "resolved"))):
+    rows = (("ProviderOffline", "firing", None), ("Slow", "resolved", None), ("Stale", "firing", "ProviderOffline"))
+    for offset, (name, state, inhibited_by) in enumerate(rows):
         alert = Alert(
-            fingerprint=name, name=name, state=state, severity="page", labels={}, summary="", since_ms=T0, updated_ms=T0  # type: ignore[arg-type]
+            fingerprint=name, name=name, state=state, severity="page", labels={}, summary="", since_ms=T0, updated_ms=T0,  # type: ignore[arg-type]
+            inhibited_by=inhibited_by,
         )  # fmt: skip
         put_op(v, "ops.alerts", name, alert, offset)
     found = status(v, T0)
