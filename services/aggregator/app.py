@@ -116,6 +116,8 @@ def build(settings: AggregatorSettings, names: Iterable[str]) -> Any:
             """Open what the partitions need before any is assigned."""
             await super().on_start()
             host.failed = self.loop.create_future()
+            if settings.driver == "stock":
+                stock.deliver_again(self.consumer)
             self.opened = AsyncExitStack()
             producer = await self.opened.enter_async_context(kafka.producer(settings, **writer.OPTIONS))
             host.writer = writer.Writer(producer, host.membership.allowed, measured)
