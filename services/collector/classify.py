@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple, get_args
+from typing import Any, Final, NamedTuple, get_args
 
 from services.collector.decode import DecodeError
 from services.collector.map.conditions import Predicate, predicate
@@ -240,6 +240,10 @@ def _rpc_class(payload: Any) -> ErrorClass | None:
     return RPC_CODES.get(error["code"])
 
 
+ENVELOPE_KEYS: Final = 8
+"""An error says little: an object with more keys, whose status is an error, tells of a thing that failed (a transaction)."""
+
+
 def is_error(payload: Any) -> bool:
     """Whether a body that came with a good status is an error by its shape."""
     if type(payload) is list and payload and all(type(one) is dict and "jsonrpc" in one for one in payload):
@@ -255,7 +259,8 @@ def is_error(payload: Any) -> bool:
         return not payload.get("result")
     if error is True or payload.get("success") is False or payload.get("Response") == "Error":
         return True
-    return payload.get("status") in ("error", "ERROR", "fail", "failed") and not payload.get("data")
+    told = payload.get("status") in ("error", "ERROR", "fail", "failed") and not payload.get("data")
+    return told and len(payload) <= ENVELOPE_KEYS
 
 
 def said(payload: Any, text: str = "") -> str | None:

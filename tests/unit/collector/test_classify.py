@@ -92,6 +92,12 @@ def test_words_say_more_than_a_row_for_every_other_error(status: int, words: str
     assert Classifier([told]).classify(status, {}, {"code": 7, "why": words}).name == "EMPTY"
 
 
+@pytest.mark.parametrize(("more", "outcome"), [(6, "UPSTREAM_5XX"), (7, "OK")])
+def test_a_thing_that_failed_is_an_answer_when_much_is_said_of_it(more: int, outcome: str) -> None:
+    payload = {"status": "error", "result": "Reverted", **{f"key_{number}": number for number in range(more)}}
+    assert classify(200, {}, payload).name == outcome
+
+
 def test_a_status_that_an_endpoint_calls_good_is_good() -> None:
     assert classify(404, {}, {"match": None}, ok=[200, 404]).ok
     assert classify(404, {}, {"match": None}).name == "NOT_FOUND"
