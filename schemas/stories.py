@@ -7,7 +7,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 
 KIND = "story:"
 """Entities of stories begin so."""
-TRACKER_PREFIXES = ("utm_", "mc_", "fbclid", "gclid")
+TRACKER_PREFIXES = ("utm_", "mtm_", "mc_", "fbclid", "gclid")
 TRACKERS = frozenset((
     "ref", "ref_src", "ref_url", "referrer", "referer", "source", "cmpid", "taid", "ncid", "msclkid", "dclid", "igshid",
 ))  # fmt: skip
