@@ -57,6 +57,7 @@ def _write_one(
     if place is None:
         return "nothing stands at the path"
     if (id(place.container), place.key) in taken:
+        _write_subtrahend(rule, spec, value, place, row, at, emit, body, taken)
         return None
     written = _raw(rule, spec, value, place.read(), row, at)
     if written is None:
@@ -64,6 +65,22 @@ def _write_one(
     place.write(written)
     taken.add((id(place.container), place.key))
     return None
+
+
+def _write_subtrahend(
+    rule: FieldRule, spec: Spec, value: Value, whole: Place, row: Any, at: At, emit: Emit, body: Body, taken: Taken
+) -> None:
+    """What is taken from a number that another field has written already says the value, where nothing else does."""
+    if not isinstance(rule.minus, str) or rule.over or rule.times or rule.plus or rule.decimals or rule.invert:
+        return
+    place, total = locate(rule.minus, row, at, emit, body), number(whole.read())
+    if place is None or (id(place.container), place.key) in taken or not isinstance(value, float):
+        return
+    if isinstance(total, float):
+        written = number_like(total - value / units.factor(rule.unit, spec.unit), place.read())
+        if written is not None:
+            place.write(written)
+            taken.add((id(place.container), place.key))
 
 
 def _write_each(

@@ -98,10 +98,13 @@ class Simulator:
             data = replaced(plain(example.body), _words(endpoint, example, found))
         body = formats.read(endpoint, data)
         if endpoint.hook is not None:
-            body.inner, body.reshaped = HOOKS[endpoint.hook](body.inner, found.params), True
+            body.inner = HOOKS[endpoint.hook](body.inner, found.params)
+            body.reshaped = endpoint.hook not in formats.UNHOOKED
         writer = self._writer(provider, found.endpoint, endpoint)
         targets = targets_of(self.universe, provider, endpoint.params, found.values)
         notes = writer.write(body, found.params, targets, self.mood(provider.id, now_ms), now_ms - received_ms)
+        if endpoint.hook is not None and not body.reshaped and body.frame is not None:
+            body.frame.write(formats.UNHOOKED[endpoint.hook](body.inner))
         if call_id is not None and isinstance(body.whole, dict) and "id" in body.whole:
             body.whole["id"] = call_id
         return formats.write(endpoint, body, example.body), notes

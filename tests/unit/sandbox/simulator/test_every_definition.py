@@ -126,6 +126,35 @@ def _read(text: str) -> float:
     return float(text.split(": read ")[1].split(", ")[0])
 
 
+@pytest.mark.parametrize(
+    ("provider_id", "name", "params", "entity", "metric"),
+    [
+        (
+            "chainlink",
+            "latest_round",
+            {"feed": "0x5f4eC3Df9cbd43714FE2740f5E3616155c5b8419"},
+            "asset:ethereum",
+            "price",
+        ),
+        ("dydx", "markets", {}, "perp:dogecoin/usd", "contract_open_24h"),
+    ],
+)
+def test_what_no_other_number_says_is_told_too(
+    provider_id: str, name: str, params: dict[str, str], entity: str, metric: str
+) -> None:
+    """A contract's words are joined again, and a difference is told by its subtrahend, for others than the example's own too."""
+    sim = simulator()
+    provider = sim.registry.providers[provider_id]
+    body, _ = sim.fill(provider, Asked(name, params, {key: (value,) for key, value in params.items()}), NOW)
+    answer = Reader(provider, name, sim.universe.identity).read(200, {}, body, params, NOW, "sandbox")
+    assert answer.mapped is not None
+    assert [fault for fault in answer.mapped.faults if fault.field == metric] == []
+    (event,) = [event for event in answer.mapped.events if event.entity == entity]
+    assert metric in event.metrics
+    assert [text for text in untrue(event, provider_id, NOW, {}) if _about(text)[1] == metric] == []
+    assert NOW - (event.event_ms or NOW) < 60_000
+
+
 @pytest.mark.parametrize(("provider_id", "stream", "channel"), channels())
 def test_a_stream_is_read_as_the_truth(provider_id: str, stream: str, channel: str) -> None:
     sim = simulator()

@@ -26,6 +26,18 @@ def written(rule: Any, metric: str, value: Any, row: Any) -> tuple[str | None, A
     return reason, reader(shape, SPECS[metric], [], "test")(body.inner, at), row
 
 
+def test_where_the_minuend_stands_already_what_is_taken_from_it_says_the_value() -> None:
+    row = {"price": "105.5", "change": "-3.25"}
+    body, at = Body.of(row, "json"), At(top(row).payload, row, top(row))
+    taken: set[tuple[int, Any]] = set()
+    assert write_field("price", SPECS["mark_price"], 250.0, row, at, EMIT, body, taken) is None
+    rule = FieldRule(path="price", minus="change")
+    assert write_field(rule, SPECS["contract_open_24h"], 248.5, row, at, EMIT, body, taken) is None
+    assert {name: float(text) for name, text in row.items()} == {"price": 250.0, "change": 1.5}
+    assert write_field(rule, SPECS["contract_open_24h"], 99.0, row, at, EMIT, body, taken) is None
+    assert float(row["change"]) == 1.5  # its place was written: the first writer leads
+
+
 @pytest.mark.parametrize(
     ("rule", "metric", "value", "row"),
     [
