@@ -16,6 +16,8 @@ EARLIEST_MS = 1_230_940_800_000
 AHEAD_MS = 86_400_000
 """A statement's own time may run this far ahead of our clock (zones, skew); more is refused."""
 EXCERPT = 80
+MINUS = "\u2212"
+"""The sign that typographers use, and some providers too."""
 
 
 class Bad(NamedTuple):
@@ -51,6 +53,8 @@ def _from_text(text: str) -> float | Bad | None:
     try:
         result = float(text)
     except ValueError:
+        if MINUS in text:
+            return _from_text(text.replace(MINUS, "-"))
         return None if not text.strip() else bad("not a number", text)
     if result - result != 0.0:
         return bad("not finite", text)

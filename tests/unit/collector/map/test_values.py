@@ -19,6 +19,7 @@ from services.collector.map.values import Bad
     [
         (1, 1.0), (-2.5, -2.5), ("1.50", 1.5), (" 7 ", 7.0), ("5.9943E-4", 5.9943e-4), ("1e16", 1e16), ("", None), ("  ", None),
         (None, None), ("105273842288.229620442228701667000000000000000000000000000000", 105273842288.22962), (10**30, 1e30),
+        ("\u22123.78", -3.78),
     ],
 )  # fmt: skip
 def test_numbers(written: Any, number: float | None) -> None:
