@@ -15,6 +15,7 @@ import msgspec
 
 from sandbox import broker, configuration, folder, jars, process
 from sandbox.process import cache_folder
+from services.common.arguments import port_number
 from services.common.errors import SettingsError
 from services.common.settings import CommonSettings, read
 
@@ -176,7 +177,9 @@ def main(argv: list[str]) -> int:
         prog="parallax doctor", description="What is missing on this machine, and how to get it."
     )
     parser.add_argument("--json", action="store_true", help="one JSON array instead of a table")
-    parser.add_argument("--port", type=int, default=7860, help="port that the gateway would take (default 7860)")
+    parser.add_argument(
+        "--port", type=port_number(), default=7860, help="port that the gateway would take (default 7860)"
+    )
     parser.add_argument("--fetch", action="store_true", help="fetch the broker's jars now")
     arguments = parser.parse_args(argv)
     if arguments.fetch:

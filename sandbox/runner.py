@@ -22,6 +22,7 @@ from sandbox.server import Server
 from sandbox.supervisor import Child, Supervisor, answers_200
 from schemas import topics
 from services.common import kafka, provision
+from services.common.arguments import port_number
 from services.common.lifecycle import EXIT_DONE, Deadline, Stop, run, stop_or
 from services.common.settings import CommonSettings, read, variable
 
@@ -87,7 +88,7 @@ def main(argv: list[str]) -> int:
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--live", action="store_true", help="poll the real providers instead of the simulator")
     source.add_argument("--idle", action="store_true", help="poll nothing; feed it with: parallax replay DIR")
-    parser.add_argument("--port", type=int, default=PORT, help=f"port of the gateway (default {PORT})")
+    parser.add_argument("--port", type=port_number(), default=PORT, help=f"port of the gateway (default {PORT})")
     parser.add_argument("--data", type=Path, help="keep topics and logs in this folder; default: a temporary one")
     arguments = parser.parse_args(argv)
     read(CommonSettings)

@@ -25,7 +25,7 @@ COMMANDS: tuple[Command, ...] = (
     Command(
         "aggregator",
         "services.aggregator.app:main",
-        "Run one aggregator: raw topics to fused records, candles, signals.",
+        "Run one aggregator: raw topics to fused records and candles.",
     ),
     Command(
         "signals", "services.aggregator.cli:signals", "Run the signals agent: fused records and trades to signals."
@@ -34,7 +34,11 @@ COMMANDS: tuple[Command, ...] = (
     Command("health", "services.health.app:main", "Run the health service: scores, rules, alerts."),
     Command("simulator", "sandbox.simulator.cli:main", "Run the offline provider simulator."),
     Command("topics", "services.common.provision:main", "Create, list or compare topics: apply, list, diff."),
-    Command("providers", "services.collector.cli:main", "The registry: list, show, lint, try, match, new, probe."),
+    Command(
+        "providers",
+        "services.collector.cli:main",
+        "The registry: list, show, coverage, lint, try, match, new, probe ...",
+    ),
     Command(
         "replay",
         "services.collector.replay:main",
@@ -46,7 +50,7 @@ COMMANDS: tuple[Command, ...] = (
         "Map archived bodies again, and show what today's or another mapping changes.",
     ),
     Command("fuse", "services.aggregator.fusion.cli:main", "Fuse observations from standard input."),
-    Command("bench", "services.bench:main", "Side-by-side benchmarks: aggregator, mapping, fusion, gateway, e2e."),
+    Command("bench", "services.bench:main", "Side-by-side benchmarks; alone it lists them."),
 )
 
 

@@ -16,6 +16,7 @@ from sandbox.simulator.simulator import Simulator
 from services.collector.registry.load import load
 from services.common import lifecycle
 from services.common import logging as logs
+from services.common.arguments import port_number
 from services.common.lifecycle import Stop
 from services.common.settings import CommonSettings, read
 
@@ -26,7 +27,7 @@ log = logging.getLogger(__name__)
 def main(argv: list[str]) -> int:
     """Serve until stopped."""
     parser = argparse.ArgumentParser(prog="parallax simulator", description=__doc__)
-    parser.add_argument("--port", type=int, default=0, help="0 picks a free one and logs it")
+    parser.add_argument("--port", type=port_number(0), default=0, help="0 picks a free one and logs it")
     parser.add_argument("--seed", type=int, default=SEED, help="of the hidden market")
     parser.add_argument("--tick", type=float, default=1.0, help="seconds between two messages of a market on a socket")
     parser.add_argument(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import gc
 import logging
@@ -24,6 +23,7 @@ from services.common import kafka
 from services.common import logging as logs
 from services.common import metrics as measures
 from services.common import settings as settings_of
+from services.common.arguments import parser
 
 STALE_FETCH_S = 30.0
 """A fetch loop that did not turn for this long is not alive; a fetch waits half a second at most."""
@@ -192,11 +192,9 @@ def live(host: Any) -> bool | str:
 def main(argv: list[str]) -> int:
     """`parallax aggregator [--category C[,C]]`"""
     known = tuple(categories.load())
-    parser = argparse.ArgumentParser(
-        prog="parallax aggregator", description="Raw topics to fused records, candles and checkpoints."
-    )
-    parser.add_argument("--category", default=",".join(known), help="categories to fold, comma separated; default all")
-    arguments = parser.parse_args(argv)
+    calls = parser("aggregator", "Raw topics to fused records, candles and checkpoints.", AggregatorSettings)
+    calls.add_argument("--category", default=",".join(known), help="categories to fold, comma separated; default all")
+    arguments = calls.parse_args(argv)
     names = [name for name in arguments.category.split(",") if name]
     wrong = [name for name in names if name not in known]
     if wrong or not names:

@@ -7,7 +7,6 @@ tells only what follows from records after those. One process per deployment; a 
 
 from __future__ import annotations
 
-import argparse
 import logging
 import re
 from typing import Any
@@ -29,6 +28,7 @@ from services.common import kafka, lifecycle, sentiment
 from services.common import logging as logs
 from services.common import metrics as measures
 from services.common import settings as settings_of
+from services.common.arguments import parser
 
 FUSED = ("market", "exchange", "derivatives", "dex", "security", "whale", "news")
 """Categories whose fused records are read."""
@@ -176,11 +176,7 @@ def names_in(known: assets.Assets) -> Any:
 
 def signals(argv: list[str]) -> int:
     """`parallax signals`"""
-    parser = argparse.ArgumentParser(
-        prog="parallax signals",
-        description="Fused records and trades to signals, moods and reputations. Settings: PARALLAX_*.",
-    )
-    parser.parse_args(argv)
+    parser("signals", "Fused records and trades to signals, moods and reputations.", SignalsSettings).parse_args(argv)
     settings = settings_of.read(SignalsSettings)
     logs.configure(settings, "signals")
     return lifecycle.run(lambda stop: serve(settings, stop))

@@ -5,7 +5,6 @@ parallax collector --category market,exchange | all
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import logging
 import ssl
@@ -50,6 +49,7 @@ from services.collector.vault.redaction import Redactor
 from services.collector.vault.sources import Sources
 from services.common import lifecycle, metrics, settings
 from services.common import logging as logs
+from services.common.arguments import parser
 from services.common.errors import SettingsError
 from services.common.lifecycle import Deadline, Stop
 
@@ -62,23 +62,17 @@ ALL: Final = "all"
 
 def main(argv: list[str]) -> int:
     """`parallax collector`: 0 stopped cleanly, 1 failed or lost records, 2 wrong call."""
-    parser = argparse.ArgumentParser(
-        prog="parallax collector", description="Poll and stream providers into raw topics."
-    )
-    parser.add_argument("--category", required=True, metavar="C[,C]", help="home categories of the providers, or: all")
-    args = parser.parse_args(argv)
+    calls = parser("collector", "Poll and stream providers into raw topics.", CollectorSettings)
+    calls.add_argument("--category", required=True, metavar="C[,C]", help="home categories of the providers, or: all")
+    args = calls.parse_args(argv)
     known = list(categories.load())
     names = known if args.category == ALL else [name.strip() for name in args.category.split(",") if name.strip()]
     unknown = [name for name in names if name not in known]
     if unknown or not names:
         sys.stderr.write(f"--category: expected {', '.join(known)} or {ALL}, got {args.category!r}\n")
         return lifecycle.EXIT_WRONG_CALL
-    try:
-        own = settings.read(CollectorSettings)
-        own.check()
-    except SettingsError as error:
-        sys.stderr.write(f"{error}\n")
-        return lifecycle.EXIT_WRONG_CALL
+    own = settings.read(CollectorSettings)
+    own.check()
     logs.configure(own, "collector")
     return lifecycle.run(lambda stop: collect(own, names, stop))
 

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import logging
 import socket
-import sys
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -16,8 +15,9 @@ from fastapi import FastAPI
 
 from schemas import assets, categories, metrics
 from services.common import logging as logs
-from services.common.errors import MachineError, SettingsError
-from services.common.lifecycle import EXIT_DONE, EXIT_FAILED, EXIT_WRONG_CALL, Deadline, Stop, run
+from services.common.arguments import parser
+from services.common.errors import MachineError
+from services.common.lifecycle import EXIT_DONE, EXIT_FAILED, Deadline, Stop, run
 from services.common.metrics import Metrics
 from services.common.metrics import serve as serve_operations
 from services.common.settings import read
@@ -222,14 +222,8 @@ def listen(settings: GatewaySettings) -> socket.socket:
 
 def main(argv: list[str]) -> int:
     """Run one gateway until SIGTERM."""
-    if argv:
-        sys.stderr.write("usage: parallax gateway    (settings come from PARALLAX_* variables)\n")
-        return EXIT_DONE if argv in (["-h"], ["--help"]) else EXIT_WRONG_CALL
-    try:
-        settings = read(GatewaySettings)
-    except SettingsError as fault:
-        sys.stderr.write(f"{fault}\n")
-        return EXIT_WRONG_CALL
+    parser("gateway", "Fused records to REST, WebSocket, SSE and web.", GatewaySettings).parse_args(argv)
+    settings = read(GatewaySettings)
     logs.configure(settings, "gateway")
 
     async def serve(stop: Stop) -> int:

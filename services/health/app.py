@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-import sys
 import time
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -19,6 +18,7 @@ from schemas.events import Alert, ProviderScore
 from schemas.topics import name as topic_name
 from services.common import kafka, lifecycle, metrics, settings
 from services.common import logging as logs
+from services.common.arguments import parser
 from services.common.lifecycle import Stop
 from services.health import alerts, facts, scoring
 from services.health.follow import Feed
@@ -189,11 +189,7 @@ def now_ms() -> int:
 
 def main(argv: list[str]) -> int:
     """`parallax health`: settings come from PARALLAX_* variables."""
-    if argv:
-        asked = argv[0] in ("-h", "--help")
-        rows = "\n".join(f"  {row.variable:<28} {row.sentence}" for row in settings.rows(HealthSettings))
-        (sys.stdout if asked else sys.stderr).write(f"Usage: parallax health\n\nSettings:\n{rows}\n")
-        return lifecycle.EXIT_DONE if asked else lifecycle.EXIT_WRONG_CALL
+    parser("health", "Provider scores, rules, alerts and their notifications.", HealthSettings).parse_args(argv)
     options = settings.read(HealthSettings)
     logs.configure(options, "health")
     if options.webhook_secret:
