@@ -116,20 +116,22 @@ def _own_place(row: Any, at: At, body: Body) -> Place | None:
         return body.root_place()
     key = at.key if at.key is not None else at.index
     if key is not None and type(at.enclosing) in (dict, list):
-        inside = _container_of(row, at.enclosing)
+        inside = _container_of(row, key, at.enclosing)
         if inside is not None:
             return Place(inside, key)
     return None
 
 
-def _container_of(row: Any, enclosing: Any) -> Any:
-    """The list or object in `enclosing` that directly holds `row`."""
-    children = enclosing.values() if type(enclosing) is dict else enclosing
-    if any(child is row for child in children):
+def _container_of(row: Any, key: str | int, enclosing: Any) -> Any:
+    """The list or object in `enclosing` that directly holds `row` under `key`; the same bare value may stand elsewhere too."""
+    if type(enclosing) is dict:
+        if enclosing.get(key) is row:
+            return enclosing
+    elif isinstance(key, int) and key < len(enclosing) and enclosing[key] is row:
         return enclosing
-    for child in children:
+    for child in enclosing.values() if type(enclosing) is dict else enclosing:
         if type(child) in (dict, list):
-            found = _container_of(row, child)
+            found = _container_of(row, key, child)
             if found is not None:
                 return found
     return None
