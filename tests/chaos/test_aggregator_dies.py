@@ -61,10 +61,10 @@ async def under_load(common: CommonSettings, trouble: asyncio.Task[None]) -> Non
 @pytest.mark.parametrize(
     "kills",
     [
-        pytest.param(5, marks=[pytest.mark.slow, pytest.mark.timeout(300)], id="5-kills"),
+        pytest.param(5, marks=[pytest.mark.slow], id="5-kills"),
         pytest.param(
             int(os.environ.get("PARALLAX_KILLS", "30")),
-            marks=[pytest.mark.chaos, pytest.mark.timeout(900)],
+            marks=[pytest.mark.chaos, pytest.mark.timeout(1800)],
             id="30-kills",
         ),
     ],
@@ -74,13 +74,12 @@ async def test_sigkill_at_random_loses_nothing_and_doubles_nothing(
 ) -> None:
     async with workers(common, tmp_path, 2) as found:
         await under_load(common, asyncio.create_task(killing(common, found, kills)))
-        await settled(common, deadline_s=90)
+        await settled(common)
         assert [worker.stop() for worker in found] == [0, 0]
         await nothing_is_lost(common)
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(240)
 async def test_sigterm_hands_over_without_folding_twice(common: CommonSettings, tmp_path: Path) -> None:
     async def handover(found: list[Worker]) -> None:
         for worker in found:
@@ -98,7 +97,6 @@ async def test_sigterm_hands_over_without_folding_twice(common: CommonSettings, 
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(240)
 async def test_a_frozen_worker_wakes_up_and_writes_nothing_old(common: CommonSettings, tmp_path: Path) -> None:
     async def freeze(found: list[Worker]) -> None:
         await asyncio.sleep(3)
@@ -110,7 +108,6 @@ async def test_a_frozen_worker_wakes_up_and_writes_nothing_old(common: CommonSet
                 "writing stops until the group confirms us" in found[0].text()
                 or "went on without us" in found[0].text()
             ),
-            20,
         )
         await asyncio.sleep(3)
 
@@ -122,7 +119,6 @@ async def test_a_frozen_worker_wakes_up_and_writes_nothing_old(common: CommonSet
 
 
 @pytest.mark.chaos
-@pytest.mark.timeout(300)
 async def test_a_storm_of_rebalances_loses_nothing(common: CommonSettings, tmp_path: Path) -> None:
     async def storm() -> None:
         for number in range(8):
@@ -141,7 +137,6 @@ async def test_a_storm_of_rebalances_loses_nothing(common: CommonSettings, tmp_p
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
 async def test_a_broker_that_goes_away_and_comes_back_loses_nothing(tmp_path: Path) -> None:
     server = broker.Broker(tmp_path / "broker", process.free_port())
     await asyncio.to_thread(server.prepare)
@@ -158,7 +153,7 @@ async def test_a_broker_that_goes_away_and_comes_back_loses_nothing(tmp_path: Pa
 
         async with workers(common, tmp_path, 2) as found:
             await under_load(common, asyncio.create_task(bounce()))
-            await settled(common, deadline_s=90)
+            await settled(common)
             assert [worker.stop() for worker in found] == [0, 0]
             await nothing_is_lost(common)
     finally:

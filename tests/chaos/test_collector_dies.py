@@ -12,6 +12,6 @@ from tests.fixtures.collector_process import survives_kills
 pytestmark = [pytest.mark.chaos, pytest.mark.topics("raw.*", "ops.*", "archive", "dlq")]
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 async def test_thirty_kills_leave_no_hole_and_no_second_id(common: CommonSettings, tmp_path: Path) -> None:
     await survives_kills(common, tmp_path, times=30)

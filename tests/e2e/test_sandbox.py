@@ -18,14 +18,12 @@ import psutil
 import pytest
 
 from sandbox.process import free_port
-from tests.fixtures.until import until_sync
+from tests.fixtures.runner import gone
+from tests.fixtures.until import PATIENCE_S, until_sync
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(420)]
+pytestmark = [pytest.mark.slow]
 TOLERANCE = 0.001
 """Of the catalogue for `price`: within it an answer is right."""
-START_S = 120
-PATIENCE_S = 60
-"""A busy machine answers late; that is no failure of what is tested here."""
 TIME_SCALE = "0.1"
 """Health counts a minute as six seconds, so that an alert ripens and ends within the test."""
 
@@ -40,7 +38,7 @@ class Whole(NamedTuple):
 
     def data(self, path: str) -> Any:
         """The data of an answer; None while the gateway knows nothing of it yet."""
-        return httpx.get(self.gateway + path, timeout=PATIENCE_S).json().get("data")
+        return httpx.get(self.gateway + path, timeout=60).json().get("data")
 
     def sources(self) -> dict[str, dict[str, Any]]:
         """Who says what of the price of bitcoin in dollars, by provider (the used statement before others)."""
@@ -49,23 +47,23 @@ class Whole(NamedTuple):
         return {row["provider"]: row for row in sorted(rows, key=lambda row: row["used"])}
 
     def off(self) -> float:
-        """How far the served price of bitcoin is from the truth, as a share."""
-        served = float(self.data("/api/market/bitcoin")["price"])
-        return abs(served / self.truth() - 1)
+        """How far the served price of bitcoin is from the truth, as a share; all of it while there is none."""
+        told = self.data("/api/market/bitcoin") or {}
+        return abs(float(told.get("price") or 0) / self.truth() - 1)
 
     def truth(self) -> float:
-        value: float = httpx.get(
-            f"{self.simulator}/_truth?entity=asset:bitcoin&metric=price", timeout=PATIENCE_S
-        ).json()["value"]
+        value: float = httpx.get(f"{self.simulator}/_truth?entity=asset:bitcoin&metric=price", timeout=60).json()[
+            "value"
+        ]
         return value
 
     def behave(self, provider: str, **mood: Any) -> None:
-        assert httpx.post(f"{self.simulator}/_control/{provider}", json=mood, timeout=PATIENCE_S).status_code == 200
+        assert httpx.post(f"{self.simulator}/_control/{provider}", json=mood, timeout=60).status_code == 200
 
     def alert(self, name: str, provider: str) -> dict[str, Any] | None:
         rows = [
             row
-            for row in self.data("/api/alerts?limit=500")
+            for row in self.data("/api/alerts?limit=500") or []
             if row["name"] == name and row["labels"].get("provider") == provider
         ]
         return rows[0] if rows else None
@@ -80,9 +78,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Whole]:
     with log.open("wb") as out:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=environ)
     try:
-        until_sync(
-            lambda: "first fused record" in log.read_text() or process.poll() is not None, START_S, "a fused record"
-        )
+        until_sync(lambda: "first fused record" in log.read_text() or process.poll() is not None, "a fused record")
         assert process.poll() is None, log.read_text()
         logs = Path(re.findall(r"logs: (.+)", log.read_text())[0])
         simulator = re.findall(r"on (http://\S+): \d+ endpoints", (logs / "simulator.log").read_text())[0]
@@ -91,9 +87,8 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Whole]:
         children = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)
-            assert process.wait(60) == 0
-        left = [one for one in children if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
-        assert left == []
+            assert process.wait(PATIENCE_S) == 0
+        assert [one for one in children if not gone(one)] == []
 
 
 def test_the_first_record_comes_soon_after_the_servers_are_up(whole: Whole) -> None:
@@ -103,15 +98,14 @@ def test_the_first_record_comes_soon_after_the_servers_are_up(whole: Whole) -> N
 
 
 def test_the_served_price_is_the_true_one(whole: Whole) -> None:
-    until_sync(lambda: sum(row["used"] for row in whole.sources().values()) >= 4, 90, "four sources")
-    until_sync(lambda: whole.off() < TOLERANCE, 30, "the true price")
-    served = whole.data("/api/market/bitcoin")
-    assert served["origin"] == "sandbox"
-    assert float(served["confidence"]) > 0.5
+    until_sync(lambda: sum(row["used"] for row in whole.sources().values()) >= 4, "four sources")
+    until_sync(lambda: whole.off() < TOLERANCE, "the true price")
+    until_sync(lambda: float((whole.data("/api/market/bitcoin") or {}).get("confidence") or 0) > 0.5, "confidence")
+    assert whole.data("/api/market/bitcoin")["origin"] == "sandbox"
 
 
 def test_a_liar_is_left_out_with_a_reason_and_the_price_stays_true(whole: Whole) -> None:
-    used = until_sync(lambda: [name for name, row in whole.sources().items() if row["used"]], 60, "sources")
+    used = until_sync(lambda: [name for name, row in whole.sources().items() if row["used"]], "sources")
     liar = sorted(used)[0]
     whole.behave(liar, factor=1.05)
 
@@ -119,20 +113,20 @@ def test_a_liar_is_left_out_with_a_reason_and_the_price_stays_true(whole: Whole)
         row = whole.sources().get(liar, {})
         return None if row.get("used") or abs(row.get("deviation_bps") or 0) < 300 else row["why_excluded"]
 
-    reason = until_sync(caught, 120, f"{liar} is left out")
+    reason = until_sync(caught, f"{liar} is left out")
     assert reason
-    until_sync(lambda: whole.off() < TOLERANCE, 30, "the true price")
+    until_sync(lambda: whole.off() < TOLERANCE, "the true price")
     whole.behave(liar)
-    until_sync(lambda: whole.sources()[liar]["used"], 120, f"{liar} is believed again")
+    until_sync(lambda: whole.sources().get(liar, {}).get("used"), f"{liar} is believed again")
 
 
 def test_a_death_is_an_alert_and_a_return_ends_it(whole: Whole) -> None:
     provider = "coinbase"
     whole.behave(provider, dead=True)
-    firing = until_sync(lambda: _in_state(whole, provider, "firing"), 150, "the alert fires")
+    firing = until_sync(lambda: _in_state(whole, provider, "firing"), "the alert fires")
     assert firing["labels"] == {"provider": provider, "category": "exchange"}
     whole.behave(provider)
-    until_sync(lambda: _in_state(whole, provider, "resolved"), 150, "the alert ends")
+    until_sync(lambda: _in_state(whole, provider, "resolved"), "the alert ends")
 
 
 def _in_state(whole: Whole, provider: str, state: str) -> dict[str, Any] | None:
@@ -145,15 +139,17 @@ def test_a_service_that_crashes_is_named_and_comes_back(whole: Whole) -> None:
     os.kill(pid, signal.SIGKILL)
 
     def back() -> bool:
-        rows = {row["service"]: row for row in whole.data("/api/status")["services"]}
-        return rows["aggregator"]["state"] == "ready" and rows["aggregator"]["restarts"] >= 1
+        rows = {row["service"]: row for row in (whole.data("/api/status") or {"services": []})["services"]}
+        found = rows.get("aggregator", {"state": "unknown", "restarts": 0})
+        return found["state"] == "ready" and found["restarts"] >= 1
 
-    until_sync(back, 90, "the aggregator is back")
+    until_sync(back, "the aggregator is back")
     crashed_at = time.time()
-    until_sync(lambda: whole.off() < TOLERANCE and _newer(whole, crashed_at), 90, "prices move again")
+    until_sync(lambda: whole.off() < TOLERANCE and _newer(whole, crashed_at), "prices move again")
 
 
 def _newer(whole: Whole, at_s: float) -> bool:
     from datetime import datetime
 
-    return datetime.fromisoformat(whole.data("/api/market/bitcoin")["as_of"]).timestamp() > at_s
+    told = whole.data("/api/market/bitcoin")
+    return told is not None and datetime.fromisoformat(told["as_of"]).timestamp() > at_s

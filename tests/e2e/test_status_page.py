@@ -26,7 +26,7 @@ def price(value: float) -> FusedMetric:
 
 
 async def shows(page: Tab, script: str, words: str) -> None:
-    await until(lambda: _shows(page, script, words), 20, f"{script} shows {words}")
+    await until(lambda: _shows(page, script, words), f"{script} shows {words}")
 
 
 async def _shows(page: Tab, script: str, words: str) -> bool:
@@ -56,9 +56,8 @@ async def test_a_visitor_sees_prices_move_and_is_told_when_they_do_not(common: C
         for words in ("Bitcoin", "BTC", "± 10", "0.970", "5.0 bps", "1/2", "-1.50 %", "sandbox"):
             assert words in text
         await shows(page, "document.querySelector('#origin:not([hidden])')?.innerText", "SANDBOX")
-        assert "stale" in await page.says(
-            "getComputedStyle(document.querySelector('tr[data-asset=ethereum] .age'), '::after').content"
-        )
+        age = "document.querySelector('tr[data-asset=ethereum] .age')"
+        await shows(page, f"{age} && getComputedStyle({age}, '::after').content", "stale")
         await shows(page, "document.querySelector('#alerts').innerText", "alpha is silent")
         await shows(page, "document.querySelector('#providers').innerText", "degraded 61")
 
@@ -75,10 +74,10 @@ async def test_a_visitor_sees_prices_move_and_is_told_when_they_do_not(common: C
             "document.querySelector('#socket').hidden ? '' : document.querySelector('#socket').innerText",
             "Connection lost",
         )
-        await until(lambda: gateway.process.hub.clients, 20, "the page connects again")
+        await until(lambda: gateway.process.hub.clients, "the page connects again")
         await gateway.put_fused(fused(version=EPOCH + 3, price=price(65000.5)))
         await shows(page, row, "65,000.50")
-        assert await page.says("document.querySelector('#socket').hidden")
+        await shows(page, "String(document.querySelector('#socket').hidden)", "true")
 
         assert page.errors == []
         assert {url.split("/")[2] for url in page.requested} == {gateway.url.split("/")[2]}

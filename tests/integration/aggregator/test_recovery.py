@@ -18,7 +18,7 @@ from tests.fixtures import oracle, rerun
 from tests.fixtures.aggregators import TOPICS, ends, events, feed, read, settled, workers
 from tests.fixtures.until import until
 
-pytestmark = [pytest.mark.timeout(150), pytest.mark.topics(*TOPICS)]
+pytestmark = [pytest.mark.topics(*TOPICS)]
 
 
 def newest(records) -> dict[bytes, bytes]:
@@ -41,7 +41,7 @@ async def anew(common: CommonSettings, *names: str) -> None:
         async def gone() -> bool:
             return not {common.topic_prefix + name for name in names} & set(await admin.list_topics())
 
-        await until(gone, 20, "the topics are gone")
+        await until(gone, "the topics are gone")
     finally:
         await admin.close()
     await provision.apply(common, names)

@@ -13,9 +13,8 @@ from services.aggregator.cli import FUSED, LEARNED, serve
 from services.aggregator.settings import SignalsSettings
 from services.common import kafka
 from services.common.settings import CommonSettings
-from tests.fixtures.until import until
+from tests.fixtures.until import PATIENCE_S, until
 
-pytestmark = [pytest.mark.timeout(60)]
 AS_OF = 1_700_000_000_000
 
 
@@ -62,10 +61,10 @@ async def test_a_gap_between_chains_is_told_from_what_was_known_before_and_what_
                     return bool(found)
 
                 sent: list[int] = []
-                await until(told, 30)
+                await until(told)
                 assert {one.kind for one in found} == {"arbitrage_cross_chain"}
                 assert found[0].inputs == ["dex:base", "dex:ethereum"]
                 assert found[0].origin == "sandbox"
         finally:
             stop.set()
-            assert await asyncio.wait_for(served, 15) == 0
+            assert await asyncio.wait_for(served, PATIENCE_S) == 0

@@ -10,7 +10,6 @@ from typing import Any
 
 import httpx
 import msgspec
-import pytest
 
 from schemas.events import Fused, Raw, Value
 from schemas.stories import story_of
@@ -19,9 +18,8 @@ from services.aggregator.settings import SignalsSettings
 from services.common.settings import CommonSettings
 from tests.fixtures.aggregators import feed, read, workers
 from tests.fixtures.gateway import Served, now_ms, serving
-from tests.fixtures.until import until
+from tests.fixtures.until import PATIENCE_S, until
 
-pytestmark = [pytest.mark.timeout(150)]
 MINUTE = 60_000
 AT = now_ms() - 30 * MINUTE
 TITLES = {
@@ -61,19 +59,20 @@ async def agent(common: CommonSettings) -> AsyncIterator[None]:
         yield
     finally:
         stop.set()
-        assert await asyncio.wait_for(task, 15) == 0
+        assert await asyncio.wait_for(task, PATIENCE_S) == 0
 
 
 async def told(http: httpx.AsyncClient, count: int) -> list[dict[str, Any]]:
-    """What /api/news gives once the ether story has so many tellings and nothing else is shown of it."""
+    """What /api/news gives once the ether story has so many tellings and is shown once, beside the other story."""
     found: list[dict[str, Any]] = []
 
     async def done() -> bool:
         answer = await http.get("/api/news")
         found[:] = answer.json()["data"] if answer.status_code == 200 else []
-        return [len(one["tellings"]) for one in found if "fund" in one["title"].lower()] == [count]
+        ether = [len(one["tellings"]) for one in found if "fund" in one["title"].lower()]
+        return ether == [count] and len(found) == 2
 
-    await until(done, 40, lambda: f"one story with {count} tellings; last seen: {found}")
+    await until(done, lambda: f"one story with {count} tellings; last seen: {found}")
     return found
 
 
@@ -86,11 +85,19 @@ async def followed(http: httpx.AsyncClient, story: object, leader: str) -> None:
         shown[:] = [answer.json()["data"]["entity"] if answer.status_code == 200 else answer.status_code]
         return shown == [leader]
 
-    await until(there, 20, lambda: f"{leader} for {story}; last seen: {shown}")
+    await until(there, lambda: f"{leader} for {story}; last seen: {shown}")
+
+
+async def watched(http: httpx.AsyncClient) -> dict[str, Any] | None:
+    """The transfer, once two sources speak of it."""
+    answer = await http.get("/api/records/whale?prefix=transfer:")
+    found: list[dict[str, Any]] = answer.json()["data"] if answer.status_code == 200 else []
+    assert len(found) <= 1, found
+    return next((one for one in found if one["metrics"]["transfer_value"]["sources_used"] == 2), None)
 
 
 def client(gateway: Served) -> httpx.AsyncClient:
-    return httpx.AsyncClient(base_url=gateway.url)
+    return httpx.AsyncClient(base_url=gateway.url, timeout=60)
 
 
 async def test_three_feeds_with_a_story_and_two_watchers_of_a_transfer_give_one_of_each(
@@ -110,7 +117,6 @@ async def test_three_feeds_with_a_story_and_two_watchers_of_a_transfer_give_one_
                     transfer("lookout", 5_010_000.0),
                 ])  # fmt: skip
                 found = await told(http, 4)
-                assert len(found) == 2
                 one = next(s for s in found if "fund" in s["title"].lower())
                 leader = str(story_of(LINKS["bravo"]))
                 assert one["story_id"] == leader.removeprefix("story:")
@@ -128,8 +134,7 @@ async def test_three_feeds_with_a_story_and_two_watchers_of_a_transfer_give_one_
                 for name in ("alpha", "cedar"):
                     # The record of a follower lies in a partition of its own, and may come after its leader's.
                     await followed(http, story_of(LINKS[name]), leader)
-                (large,) = (await http.get("/api/records/whale?prefix=transfer:")).json()["data"]
-                assert large["metrics"]["transfer_value"]["sources_used"] == 2
+                large = await until(lambda: watched(http), "the transfer that both saw")
                 sources = (await http.get(f"/api/records/whale/{large['entity']}/sources")).json()["data"]["metrics"]
                 assert sorted(s["provider"] for s in sources["transfer_type"]["sources"]) == ["lookout", "watcher"]
             # Both die; who comes next knows what was one story, and adds to it.
@@ -140,12 +145,17 @@ async def test_three_feeds_with_a_story_and_two_watchers_of_a_transfer_give_one_
                 await feed(common, [story("delta", LINKS["delta"], TITLES["delta"], 12)])
                 one = next(s for s in await told(http, 5) if "fund" in s["title"].lower())
                 assert [t["provider"] for t in one["tellings"]] == ["bravo", "alpha", "cedar", "echo", "delta"]
-    versions: dict[str, list[int]] = {}
-    for record in await read(common, "fused.news"):
-        fused = msgspec.json.decode(record.value, type=Fused)
-        versions.setdefault(fused.entity, []).append(fused.version)
-    assert len(versions) == 5
-    assert all(seen == sorted(seen) for seen in versions.values())
+    records = await read(common, "fused.news")
+    assert len({record.key for record in records}) == 5
+    # Who comes after a kill tells again what was not in the last checkpoint: the same versions, with the same bytes.
+    versions: dict[tuple[bytes, int], set[bytes]] = {}
+    for record in records:
+        version = msgspec.json.decode(record.value, type=Fused).version
+        versions.setdefault((record.key, version), set()).add(record.value)
+    assert {len(payloads) for payloads in versions.values()} == {1}
     again = [msgspec.json.decode(record.value, type=Raw) for record in await read(common, "raw.news")]
-    stated = [(one.entity, one.provider) for one in again if one.endpoint == "same_story"]
+    # Who stands for a story may change while it is being told; then other things are stated, but none of them twice.
+    stated = [
+        (one.entity, one.provider, repr(sorted(one.metrics.items()))) for one in again if one.endpoint == "same_story"
+    ]
     assert len(stated) == len(set(stated)), "nothing is stated twice, not even after a restart"

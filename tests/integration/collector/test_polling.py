@@ -14,11 +14,11 @@ import msgspec
 import pytest
 
 from schemas.events import Archived, Attempt, Raw
-from services.collector.plan import jitter_ms
+from services.collector.plan import ON_TIME_MS, jitter_ms
 from services.collector.reading import Answer, Reader
 from services.common.settings import CommonSettings
 from tests.fixtures import loopback, venue
-from tests.fixtures.collecting import collecting, followed, headers, settings
+from tests.fixtures.collecting import Followed, collecting, followed, headers, settings
 from tests.fixtures.loopback import Asked, always, response
 from tests.fixtures.until import until
 
@@ -34,9 +34,9 @@ async def test_an_answer_becomes_events_an_archived_body_and_an_attempt(common: 
         followed(common) as seen,
     ):
         async with collecting(settings(common, venue.definition(tmp_path, server.url))):
-            await until(seen.raw, 20)
-            attempt = (await until(seen.attempts, 10))[0]
-            archived = (await until(seen.archived, 10))[0]
+            await until(seen.raw)
+            attempt = (await until(seen.attempts))[0]
+            archived = (await until(seen.archived))[0]
         events = {event.entity: event for event in await seen.raw()}
     event = events["pair:bitcoin/tether"]
     assert event == Raw(
@@ -53,15 +53,10 @@ async def test_an_answer_becomes_events_an_archived_body_and_an_attempt(common: 
         registry=event.registry,
     )
     assert set(events) == {"pair:bitcoin/tether", "pair:ethereum/tether"}
-    assert (attempt.outcome, attempt.status, attempt.events, attempt.bytes, attempt.on_time) == (
-        "OK",
-        200,
-        2,
-        len(body),
-        True,
-    )
+    assert (attempt.outcome, attempt.status, attempt.events, attempt.bytes) == ("OK", 200, 2, len(body))
     assert attempt.due_ms is not None
     assert attempt.delay_ms == attempt.started_ms - attempt.due_ms
+    assert attempt.on_time is (attempt.delay_ms <= ON_TIME_MS)
     assert archived.value == body
     meta = msgspec.json.decode(headers(archived)["meta"], type=Archived)
     assert (meta.provider, meta.endpoint, meta.status, meta.url) == ("acme", "ticker", 200, server.url + "/tickers")
@@ -78,8 +73,8 @@ async def test_a_304_confirms_the_kept_answer_as_of_now(common: CommonSettings, 
 
     async with loopback.http(conditional) as server, followed(common) as seen:
         async with collecting(settings(common, venue.definition(tmp_path, server.url))):
-            await until(lambda: len(server.asked) >= 2, 10)
-            events = await until(lambda: _at_least(seen.raw, 2), 10)
+            await until(lambda: len(server.asked) >= 2)
+            events = await until(lambda: _at_least(seen.raw, 2))
     first, second = events[:2]
     assert first.id == second.id, "the same statement has the same id"
     assert second.received_ms > first.received_ms
@@ -122,9 +117,10 @@ async def test_a_bad_body_is_named_kept_as_it_was_and_does_not_stop_what_follows
         home = venue.definition(tmp_path, server.url, endpoints=endpoints)
         async with collecting(settings(common, home, body_mb=1, retries=0)):
             for number in range(len(bad)):
-                await until(partial(_spoke, seen, "pair:solana/tether", 1000.0 + number), 30)
-            attempts = await until(seen.attempts, 10)
-            dead = await until(seen.dead, 10)
+                await until(partial(_spoke, seen, "pair:solana/tether", 1000.0 + number))
+                await until(partial(_buried, seen, f"e{number}"), f"e{number} among the dead letters")
+                await until(partial(_tried, seen, f"e{number}"), f"an attempt of e{number}")
+            attempts, dead = await seen.attempts(), await seen.dead()
     for number, (name, body, more, outcome, reason) in enumerate(BAD_BODIES):
         [letter, *_] = [one for one in dead if headers(one)["endpoint"] == f"e{number}"]
         said = headers(letter)
@@ -136,8 +132,16 @@ async def test_a_bad_body_is_named_kept_as_it_was_and_does_not_stop_what_follows
         assert first.outcome == (outcome or "OK"), name
 
 
-async def _spoke(seen: object, entity: str, last: float) -> bool:
-    return any(event.entity == entity and event.metrics.get("last") == last for event in await seen.raw())  # type: ignore[attr-defined]
+async def _buried(seen: Followed, endpoint: str) -> bool:
+    return any(headers(one)["endpoint"] == endpoint for one in await seen.dead())
+
+
+async def _tried(seen: Followed, endpoint: str) -> bool:
+    return any(one.endpoint == endpoint for one in await seen.attempts())
+
+
+async def _spoke(seen: Followed, entity: str, last: float) -> bool:
+    return any(event.entity == entity and event.metrics.get("last") == last for event in await seen.raw())
 
 
 async def test_a_storm_of_429_is_slowed_and_retry_after_is_obeyed(common: CommonSettings, tmp_path: Path) -> None:
@@ -153,8 +157,8 @@ async def test_a_storm_of_429_is_slowed_and_retry_after_is_obeyed(common: Common
     endpoint = {SOON: venue.ticker(every_s=10)}
     async with loopback.http(storm) as server, followed(common) as seen:
         async with collecting(settings(common, venue.definition(tmp_path, server.url, endpoints=endpoint))):
-            await until(seen.raw, 30)
-            attempts = await until(lambda: _at_least(seen.attempts, 3), 10)
+            await until(seen.raw)
+        attempts = [one for one in await seen.attempts() if one.outcome != "SKIPPED"][:3]
     assert [(one.outcome, one.status, one.try_number) for one in attempts] == [
         ("RATE_LIMITED", 429, 1), ("RATE_LIMITED", 429, 2), ("OK", 200, 3),
     ]  # fmt: skip
@@ -166,13 +170,14 @@ async def test_an_endpoint_that_keeps_failing_is_left_alone_and_the_skips_say_wh
 ) -> None:
     async with loopback.http(always(500, b"oops")) as server, followed(common) as seen:
         async with collecting(settings(common, venue.definition(tmp_path, server.url), retries=0)):
-            skipped = await until(lambda: _skips(seen, "breaker_open"), 30)
-    assert len(server.asked) == 5, "the smallest sample opens the breaker"
+            skipped = await until(lambda: _skips(seen, "breaker_open"))
+            asked = len(server.asked)
+    assert asked == 5, "the smallest sample opens the breaker"
     assert (skipped[0].outcome, skipped[0].breaker, skipped[0].due_ms is not None) == ("SKIPPED", "open", True)
 
 
-async def _skips(seen: object, reason: str) -> list[Attempt]:
-    return [one for one in await seen.attempts() if one.skip_reason == reason]  # type: ignore[attr-defined]
+async def _skips(seen: Followed, reason: str) -> list[Attempt]:
+    return [one for one in await seen.attempts() if one.skip_reason == reason]
 
 
 async def test_secrets_are_sent_and_never_seen_again(
@@ -188,8 +193,8 @@ async def test_secrets_are_sent_and_never_seen_again(
     auth = {"kind": "query", "name": "key", "secret": "acme/key"}
     async with loopback.http(echo) as server, followed(common) as seen:
         async with collecting(settings(common, venue.definition(tmp_path, server.url, auth=auth))):
-            await until(seen.archived, 20)
-            await until(seen.raw, 10)
+            await until(seen.archived)
+            await until(seen.raw)
         assert server.asked[0].path == "/tickers?key=s3cr3t%2Fvalue%2B1"
         await seen.read()
     everything = [
@@ -208,7 +213,7 @@ async def test_without_its_key_a_provider_is_skipped_not_asked(common: CommonSet
     auth = {"kind": "header", "name": "x-key", "secret": "acme/key"}
     async with loopback.http(always(200, b"{}")) as server, followed(common) as seen:
         async with collecting(settings(common, venue.definition(tmp_path, server.url, auth=auth))):
-            await until(lambda: _skips(seen, "no_key"), 20)
+            await until(lambda: _skips(seen, "no_key"))
     assert server.asked == []
 
 
@@ -227,7 +232,7 @@ async def test_pairs_that_a_venue_does_not_list_are_found_and_left_out(common: C
     async with loopback.http(strict) as server, followed(common) as seen:
         venue.definition(folder, server.url, endpoints=endpoint)
         async with collecting(settings(common, folder, retries=0)):
-            await until(lambda: _all_listed_in_one(server.asked, listed), 30)
+            await until(lambda: _all_listed_in_one(server.asked, listed))
         events = await seen.raw()
     assert {event.entity for event in events} == {f"pair:{base}/tether" for base in ("bitcoin", "ethereum", "solana")}
 
@@ -243,7 +248,7 @@ async def test_the_simulator_stands_for_every_provider_and_is_stamped_as_such(
     folder = venue.definition(tmp_path, "https://api.acme.example/v2", auth=auth)
     async with loopback.http(always(200, venue.rows(("BTC-USDT", 60000)))) as server, followed(common) as seen:
         async with collecting(settings(common, folder, mode="sandbox", sandbox_url=server.url + "/sim")):
-            event = (await until(seen.raw, 20))[0]
+            event = (await until(seen.raw))[0]
     assert event.origin == "sandbox"
     assert server.asked[0].path == "/sim/acme/v2/tickers"
     assert "x-key" not in server.asked[0].headers
@@ -260,9 +265,9 @@ async def test_a_slow_provider_does_not_hold_up_another_job_and_the_skip_says_in
     endpoints = {"slow": venue.ticker(path="/slow"), "quick": venue.ticker(path="/quick")}
     async with loopback.http(slow) as server, followed(common) as seen:
         async with collecting(settings(common, venue.definition(tmp_path, server.url, endpoints=endpoints))):
-            skipped = await until(lambda: _skips(seen, "in_flight"), 20)
+            skipped = await until(lambda: _skips(seen, "in_flight"))
             quick = [asked.path for asked in server.asked].count("/quick")
-            await until(lambda: [asked.path for asked in server.asked].count("/quick") > quick, 10)
+            await until(lambda: [asked.path for asked in server.asked].count("/quick") > quick)
     assert skipped[0].endpoint == "slow"
 
 
@@ -282,7 +287,7 @@ async def test_a_provider_over_tls_and_http2_is_polled_like_any_other(common: Co
     async with loopback.http2(app, made) as url, followed(common) as seen:
         home = venue.definition(tmp_path / "defs", url)
         async with collecting(settings(common, home, ca_file=made.ca_file)):
-            event = (await until(seen.raw, 20))[0]
+            event = (await until(seen.raw))[0]
     assert event.metrics == {"last": 60000.0}
     assert set(versions) == {"2"}
 
@@ -292,11 +297,11 @@ async def test_a_budget_in_redis_outlives_the_process(common: CommonSettings, tm
     async with loopback.http(always(200, venue.rows(("BTC-USDT", 60000)))) as server, followed(common) as seen:
         home = venue.definition(tmp_path, server.url, limits=limits, endpoints={SOON: venue.ticker(every_s=200_000)})
         async with collecting(settings(common, home, redis=valkey)):
-            await until(seen.raw, 20)
+            await until(seen.raw)
         async with collecting(settings(common, home, redis=valkey)):
-            [first, *_] = await until(lambda: _skips(seen, "reserve"), 20)
+            [first, *_] = await until(lambda: _skips(seen, "reserve"))
     assert len(server.asked) == 1
-    assert first.quota_used == 1.0
+    assert first.quota_used == pytest.approx(1.0, abs=0.01), "a little less when the day ends between the two"
 
 
 async def test_a_mapping_that_fails_costs_its_body_and_nothing_else(
@@ -315,8 +320,8 @@ async def test_a_mapping_that_fails_costs_its_body_and_nothing_else(
     monkeypatch.setattr(Reader, "read", fragile)
     async with loopback.http(twice) as server, followed(common) as seen:
         async with collecting(settings(common, venue.definition(tmp_path, server.url), retries=0)):
-            await until(seen.raw, 20)
-            [dead, *_] = await until(seen.dead, 10)
+            await until(seen.raw)
+            [dead, *_] = await until(seen.dead)
     said = headers(dead)
     assert (said["reason"], said["detail"]) == ("MALFORMED", "the mapping failed: TypeError: unexpected")
     assert dead.value == venue.rows(("BTC-USDT", 777))

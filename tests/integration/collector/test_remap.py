@@ -19,7 +19,7 @@ from tests.fixtures.collecting import Followed, collecting, followed, settings
 from tests.fixtures.loopback import Asked, response
 from tests.fixtures.until import until
 
-pytestmark = [pytest.mark.topics("raw.*", "ops.*", "archive", "dlq"), pytest.mark.timeout(90)]
+pytestmark = [pytest.mark.topics("raw.*", "ops.*", "archive", "dlq")]
 BODIES = 3
 
 
@@ -38,7 +38,7 @@ async def polled(common: CommonSettings, tmp_path: Path, monkeypatch: pytest.Mon
         home = venue.definition(tmp_path / "today", server.url)
         monkeypatch.setenv("PARALLAX_PROVIDERS_PATH", str(home))
         async with collecting(settings(common, home)):
-            await until(lambda: _archived(seen), 20)
+            await until(lambda: _archived(seen))
         return await seen.raw()
 
 
@@ -93,7 +93,7 @@ async def test_another_version_is_told_in_counts_and_examples_and_publishes_noth
     assert said["(event)", "removed"] == (bodies, ["pair:ethereum/tether"])
     assert said["last", "changed"] == (bodies, [f"pair:bitcoin/tether: {first} -> {first / 100}"])
     async with followed(common) as seen:
-        await until(seen.raw, 10)
+        await until(seen.raw)
         assert len(await seen.raw()) == len(polled)
 
 
@@ -104,7 +104,7 @@ async def test_what_differs_is_published_as_it_was_received_when_that_is_asked(
     code, _, err = await run("--with", str(other(tmp_path / "other")), "--publish")
     assert (code, err.splitlines()[0]) == (0, f"{bodies} events published")
     async with followed(common) as seen:
-        await until(lambda: _at_least(seen, len(polled) + bodies), 10)
+        await until(lambda: _at_least(seen, len(polled) + bodies))
         sent = (await seen.raw())[:]
     before = {msgspec.json.encode(one) for one in polled}
     new = [one for one in sent if msgspec.json.encode(one) not in before]

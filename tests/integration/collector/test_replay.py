@@ -46,7 +46,6 @@ def environment(common: CommonSettings, monkeypatch: pytest.MonkeyPatch) -> Comm
 
 
 @pytest.mark.topics("raw.*")
-@pytest.mark.timeout(120)
 def test_what_the_replay_says_is_what_the_topics_hold(
     environment: CommonSettings, recordings: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -12,7 +12,7 @@ from services.collector import cli
 from services.common import kafka
 from services.common.settings import CommonSettings
 
-pytestmark = [pytest.mark.timeout(60), pytest.mark.topics("ops.providers")]
+pytestmark = [pytest.mark.topics("ops.providers")]
 
 
 async def test_the_newest_reputation_of_a_provider_is_shown(

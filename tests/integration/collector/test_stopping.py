@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 import sys
 from pathlib import Path
@@ -17,9 +18,9 @@ from services.common import provision
 from services.common.settings import CommonSettings
 from tests.fixtures import loopback, venue
 from tests.fixtures.collecting import collecting, followed, settings
-from tests.fixtures.collector_process import flood, longer, prices, process, settled, survives_kills
+from tests.fixtures.collector_process import flood, longer, prices, process, survives_kills
 from tests.fixtures.loopback import Asked, response
-from tests.fixtures.until import until
+from tests.fixtures.until import PATIENCE_S, until
 from tests.fixtures.venue import Line
 
 pytestmark = pytest.mark.topics("raw.*", "ops.*", "archive", "dlq")
@@ -34,17 +35,15 @@ async def test_sigterm_flushes_what_was_read_and_exits_0(common: CommonSettings,
     async with venue.venue(script) as server, followed(common) as seen:
         home = venue.definition(tmp_path, endpoints={}, streams={"spot": venue.stream(server.url)})
         async with process(common, home) as running:
-            await until(lambda: longer(seen, 500), 40)
+            await until(lambda: longer(seen, 500))
             running.send_signal(signal.SIGTERM)
-            assert await asyncio.wait_for(running.wait(), 20) == 0
-        await asyncio.sleep(0)
-        found = await until(lambda: settled(seen), 20)
+            assert await asyncio.wait_for(running.wait(), PATIENCE_S) == 0
+        found = await prices(seen)
     assert found == sent[: len(found)], "in order, without a hole, none twice"
     assert len(found) >= 500
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(240)
 async def test_after_sigkill_what_the_broker_has_is_whole_and_a_repeat_has_the_same_ids(
     common: CommonSettings, tmp_path: Path
 ) -> None:
@@ -61,10 +60,10 @@ async def test_an_answer_under_way_when_the_stop_comes_is_still_published(
     async with loopback.http(slow) as server, followed(common) as seen:
         endpoints = {f"t{number}": venue.ticker(every_s=60) for number in range(40)}
         home = venue.definition(tmp_path, server.url, endpoints=endpoints)
-        async with collecting(settings(common, home)) as running:
-            await until(lambda: server.asked, 20)
+        async with collecting(settings(common, home, stop_s=60.0)) as running:
+            await until(lambda: server.asked)
             assert await running.stop() == 0
-        assert len(await until(seen.raw, 10)) >= 1
+        assert len(await seen.raw()) >= 1
         statuses = [one.status for one in await seen.attempts() if one.outcome == "OK"]
     assert len(statuses) == len(server.asked), "every answer that was asked for was taken"
 
@@ -82,11 +81,10 @@ async def test_without_kafka_it_says_what_is_missing_and_fails(tmp_path: Path) -
     home = venue.definition(tmp_path)
     common = CommonSettings(kafka="127.0.0.1:1")
     async with process(common, home) as running:
-        assert await asyncio.wait_for(running.wait(), 30) == 1
+        assert await asyncio.wait_for(running.wait(), PATIENCE_S) == 1
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(240)
 async def test_while_kafka_is_away_reading_pauses_it_says_so_and_nothing_is_lost(tmp_path: Path) -> None:
     """Away: the broker's process is stopped in mid-flow and goes on later."""
     sent: list[float] = []
@@ -99,29 +97,34 @@ async def test_while_kafka_is_away_reading_pauses_it_says_so_and_nothing_is_lost
         await provision.apply(common)
         port = free_port()
         async with venue.venue(script) as server, followed(common) as seen:
-            streams = {"spot": venue.stream(server.url, silence_s=60)}
+            streams = {"spot": venue.stream(server.url, silence_s=600)}
             home = venue.definition(tmp_path, endpoints={}, streams=streams)
             async with process(common, home, PARALLAX_OUTBOX_MB="1", PARALLAX_OPS_PORT=str(port)) as running:
-                await until(lambda: longer(seen, 200), 40)
+                await until(lambda: longer(seen, 200))
                 already = len(await prices(seen))
-                assert (await _ops(port, "/readyz"))[0] == 200
+                await until(lambda: _ready(port), "it is ready")
                 os.kill(server_of_kafka.pid or 0, signal.SIGSTOP)
-                status, why = await until(lambda: _unready(port), 40)
-                assert (status, why.split(";")[0][:40]) == (503, "Kafka has acknowledged nothing for 10 s")
-                await until(lambda: _paused(port), 20)
+                status, why = await until(lambda: _unready(port))
+                assert status == 503
+                assert re.match(r"Kafka has acknowledged nothing for \d{2,} s;", why), why
+                await until(lambda: _paused(port))
                 os.kill(server_of_kafka.pid or 0, signal.SIGCONT)
-                await until(lambda: longer(seen, already + 4_000), 40)
+                await until(lambda: longer(seen, already + 4_000))
                 running.send_signal(signal.SIGTERM)
-                assert await asyncio.wait_for(running.wait(), 30) == 0
-            found = await until(lambda: settled(seen), 20)
+                assert await asyncio.wait_for(running.wait(), PATIENCE_S) == 0
+            found = await prices(seen)
     assert len(found) > already + 2_000, "more arrived than fits into the outbox"
     assert found == sent[: len(found)], "nothing that was read is missing or doubled, in the order of the venue"
 
 
 async def _ops(port: int, path: str) -> tuple[int, str]:
-    async with httpx.AsyncClient(trust_env=False) as client:
+    async with httpx.AsyncClient(trust_env=False, timeout=30) as client:
         answer = await client.get(f"http://127.0.0.1:{port}{path}")
     return answer.status_code, answer.text
+
+
+async def _ready(port: int) -> bool:
+    return (await _ops(port, "/readyz"))[0] == 200
 
 
 async def _unready(port: int) -> tuple[int, str] | None:
@@ -142,7 +145,6 @@ async def _paused(port: int) -> bool:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(240)
 async def test_with_every_provider_it_stays_small_and_stops_soon(common: CommonSettings) -> None:
     port = free_port()
     async with loopback.http(loopback.always(500)) as server:
@@ -153,11 +155,11 @@ async def test_with_every_provider_it_stays_small_and_stops_soon(common: CommonS
             "PARALLAX_OPS_PORT": str(port),
         }
         async with process(common, Path(), **more, category="all") as running:
-            await until(lambda: len(server.asked) > 200, 40)
+            await until(lambda: len(server.asked) > 200)
             resident = int(Path(f"/proc/{running.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
             assert resident < 150 * 1024 * 1024
             measured = (await _ops(port, "/metrics"))[1]
             running.send_signal(signal.SIGTERM)
-            assert await asyncio.wait_for(running.wait(), 25) == 0
+            assert await asyncio.wait_for(running.wait(), PATIENCE_S) == 0
     assert 'parallax_attempts_total{outcome="UPSTREAM_5XX"' in measured
     assert "parallax_jobs " in measured

@@ -30,7 +30,7 @@ async def test_a_record_comes_back_with_key_value_headers_and_time(common: Commo
         place = TopicPartition(topic, placed.partition)
         reader.assign([place])
         reader.seek(place, placed.offset)
-        record = await asyncio.wait_for(reader.getone(), 20)
+        record = await asyncio.wait_for(reader.getone(), 120)
     got = {"key": record.key, "value": record.value, "headers": list(record.headers)}
     assert got == sent
     assert record.timestamp == 1_700_000_000_123

@@ -54,7 +54,7 @@ def started(kind: str) -> subprocess.Popen[str]:
 def test_a_signal_sets_the_stop_and_the_exit_code_is_the_main_functions(number: signal.Signals) -> None:
     process = started("quick")
     process.send_signal(number)
-    out, _ = process.communicate(timeout=20)
+    out, _ = process.communicate(timeout=120)
     assert (process.returncode, out) == (7, "stopping\n")
 
 
@@ -64,19 +64,19 @@ def test_a_second_signal_cancels_a_stop_that_takes_too_long() -> None:
     process.send_signal(signal.SIGTERM)
     assert process.stdout.readline() == "stopping\n"
     process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=20)
+    process.communicate(timeout=120)
     assert process.returncode == 1
 
 
 def test_a_known_fault_ends_as_one_line_and_exit_1() -> None:
-    _, err = (process := started("fails")).communicate(timeout=20)
+    _, err = (process := started("fails")).communicate(timeout=120)
     assert (process.returncode, err) == (1, "port 1: expected free, got taken; choose another\n")
 
 
 def test_work_is_cancelled_and_cleans_up_when_the_stop_comes() -> None:
     process = started("work")
     process.send_signal(signal.SIGTERM)
-    out, _ = process.communicate(timeout=20)
+    out, _ = process.communicate(timeout=120)
     assert (process.returncode, out) == (0, "cleaned\n")
 
 

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import uuid
 
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
@@ -21,7 +22,7 @@ from tests.fixtures.until import until
 def parallax(common: CommonSettings, *arguments: str) -> subprocess.CompletedProcess[str]:
     environ = os.environ | {"PARALLAX_KAFKA": common.kafka, "PARALLAX_TOPIC_PREFIX": common.topic_prefix}
     command = [sys.executable, "-m", "services.cli", "topics", *arguments]
-    return subprocess.run(command, env=environ, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=30)
+    return subprocess.run(command, env=environ, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=120)
 
 
 async def others(common: CommonSettings) -> list[provision.Difference]:
@@ -70,20 +71,21 @@ async def test_a_stranger_under_our_prefix_is_shown_and_left_alone(common: Commo
 
 
 async def test_another_partition_count_is_refused_because_keys_would_move(kafka: str) -> None:
-    settings = CommonSettings(kafka=kafka, topic_prefix="t-count.")
+    prefix = f"t-count-{uuid.uuid4().hex[:8]}."
+    settings = CommonSettings(kafka=kafka, topic_prefix=prefix)
     admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
     await admin.start()
-    await admin.create_topics([NewTopic("t-count.raw.market", num_partitions=3, replication_factor=1)])
-    await until(lambda: has_topic(admin, "t-count.raw.market"))
+    await admin.create_topics([NewTopic(f"{prefix}raw.market", num_partitions=3, replication_factor=1)])
+    await until(lambda: has_topic(admin, f"{prefix}raw.market"))
     await admin.close()
     try:
         with pytest.raises(
-            MachineError, match=r"topic t-count.raw.market: expected 4 partitions, got 3; keys live in one"
+            MachineError, match=rf"topic {prefix}raw.market: expected 4 partitions, got 3; keys live in one"
         ):
             await provision.apply(settings)
     finally:
         removed = await provision.remove(settings)
-    assert "t-count.raw.market" in removed
+    assert f"{prefix}raw.market" in removed
 
 
 async def test_the_command_gives_the_same_rows_as_table_and_as_json(common: CommonSettings) -> None:
@@ -97,7 +99,7 @@ async def test_the_command_gives_the_same_rows_as_table_and_as_json(common: Comm
 
 
 def test_the_command_creates_what_is_missing_and_says_so(kafka: str) -> None:
-    settings = CommonSettings(kafka=kafka, topic_prefix="t-new.")
+    settings = CommonSettings(kafka=kafka, topic_prefix=f"t-new-{uuid.uuid4().hex[:8]}.")
     count = len(topics.load().rows)
     before = parallax(settings, "diff", "--json")
     first = parallax(settings, "apply", "--json")

@@ -19,6 +19,7 @@ from schemathesis.specs.openapi.checks import (
 from schemas.events import Definition, ProviderScore
 from services.common.settings import CommonSettings
 from tests.fixtures.gateway import fused, now_ms, serving
+from tests.fixtures.until import until
 
 pytestmark = [pytest.mark.topics("fused.*", "candles.1m", "ops.*", "signals.*", "dlq"), pytest.mark.asyncio]
 
@@ -28,9 +29,8 @@ EXAMPLES = 12
 
 
 @pytest.mark.filterwarnings("ignore:Do not use the `random` module:hypothesis.errors.HypothesisDeprecationWarning")
-@pytest.mark.timeout(150)
 async def test_answers_are_as_the_document_says(common: CommonSettings) -> None:
-    async with serving(common) as gateway, httpx.AsyncClient(base_url=gateway.url) as http:
+    async with serving(common) as gateway, httpx.AsyncClient(base_url=gateway.url, timeout=60) as http:
         at_ms = now_ms()
         await gateway.put_fused(fused(price=1.5, market_rank=1.0), fused("asset:ethereum", price=2.0))
         definition = Definition(
@@ -40,11 +40,17 @@ async def test_answers_are_as_the_document_says(common: CommonSettings) -> None:
         await gateway.put("ops.providers", "definition/acme", definition)
         score = ProviderScore(provider="acme", state="online", score=99.0, components={}, samples=50, updated_ms=at_ms)
         await gateway.put("ops.providers", "score/acme", score)
+        await until(lambda: knows(http), "the provider and its score in the view")
         document = (await http.get("/openapi.json")).json()
         for path in ("/api/v1/market", "/api/v1/market/bitcoin?include=sources", "/api/v1/market/bitcoin/sources",
                      "/api/v1/records/market", "/api/v1/providers", "/api/v1/providers/acme"):  # fmt: skip
             await promised(http, document, path)
         await asyncio.to_thread(explore, gateway.url, document)
+
+
+async def knows(http: httpx.AsyncClient) -> bool:
+    answer = await http.get("/api/v1/providers/acme")
+    return answer.status_code == 200 and answer.json()["data"]["health"]["state"] == "online"
 
 
 async def promised(http: httpx.AsyncClient, document: dict, path: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import socket
 from collections.abc import AsyncIterator
@@ -18,7 +19,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from services.common.settings import CommonSettings
 from services.gateway.codes import CODE
 from tests.fixtures.gateway import EPOCH, Served, fused, serving
-from tests.fixtures.until import until
+from tests.fixtures.until import PATIENCE_S, until
 
 pytestmark = [pytest.mark.topics("fused.*", "candles.1m", "ops.*", "signals.*", "dlq"), pytest.mark.asyncio]
 
@@ -26,7 +27,7 @@ GREETING = ("connection_established", "welcome", "status_update")
 
 
 async def hear(ws: ClientConnection) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(await asyncio.wait_for(ws.recv(), 10))
+    found: dict[str, Any] = json.loads(await asyncio.wait_for(ws.recv(), PATIENCE_S))
     return found
 
 
@@ -55,7 +56,7 @@ async def ended(ws: ClientConnection) -> tuple[int, str]:
             await ws.recv()
 
     with pytest.raises(ConnectionClosed) as closed:
-        await asyncio.wait_for(read_on(), 15)
+        await asyncio.wait_for(read_on(), PATIENCE_S)
     end = closed.value.rcvd
     assert end is not None
     return end.code, end.reason
@@ -171,8 +172,9 @@ async def test_refusals_and_limits(common: CommonSettings) -> None:
 async def abuse_ends_with_a_code_that_says_which(room: Served) -> None:
     async def ends(*messages: str | bytes) -> int:
         async with connect(room.ws + "/ws/master") as ws:
-            for message in messages:
-                await ws.send(message)
+            with contextlib.suppress(ConnectionClosed):  # it may end before all is said
+                for message in messages:
+                    await ws.send(message)
             return (await ended(ws))[0]
 
     ping = json.dumps({"action": "ping"})
@@ -182,7 +184,7 @@ async def abuse_ends_with_a_code_that_says_which(room: Served) -> None:
     assert await ends("not json") == CODE["bad_frame"]
     assert await ends("[]") == CODE["bad_frame"]
     assert await ends(b"\x00\x01") == CODE["bad_frame"]
-    assert await ends(*[ping] * 80) == CODE["too_many_messages"]
+    assert await ends(*[ping] * 300) == CODE["too_many_messages"]
     assert await ends(many) == CODE["topic_limit"]
     assert await ends("x" * 70_000) == 1009
     await until(lambda: not room.process.hub.clients)
@@ -211,7 +213,7 @@ async def a_handshake_that_is_none_is_a_problem_too(room: Served) -> None:
     where = urlsplit(room.url)
     reader, writer = await asyncio.open_connection(where.hostname, where.port)
     writer.write(b"GET /ws/master HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n")
-    answer = await asyncio.wait_for(reader.read(4096), 5)
+    answer = await asyncio.wait_for(reader.read(4096), PATIENCE_S)
     writer.close()
     head, _, body = answer.partition(b"\r\n\r\n")
     assert b" 400 " in head.split(b"\r\n")[0] or b" 426 " in head.split(b"\r\n")[0]
@@ -259,7 +261,7 @@ async def test_a_client_that_does_not_read_gets_the_newest_value_and_costs_no_me
         last = msgspec.structs.replace(fused("asset:a7", price=777.0), version=version + 10)
         await gateway.put_fused(last)
         received = b""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             while b'"type":"slow_consumer"' not in received or b'"price":"777"' not in received:
                 received = received[-200_000:] + await reader.read(65_536)
         assert received.count(b'"price":"777"') == 1
@@ -281,7 +283,7 @@ async def test_a_stopping_server_tells_when_to_come_back_and_closes_with_1012(co
 
 
 async def test_an_event_stream_tells_the_same_and_ends_when_told(common: CommonSettings) -> None:
-    async with serving(common) as gateway, httpx.AsyncClient(base_url=gateway.url, timeout=10) as http:
+    async with serving(common) as gateway, httpx.AsyncClient(base_url=gateway.url, timeout=60) as http:
         await gateway.put_fused(fused(price=1.0))
         unknown = await http.get("/api/v1/stream?services=weather")
         assert (unknown.status_code, unknown.json()["code"]) == (422, "invalid-parameter")
@@ -308,7 +310,7 @@ async def test_an_event_stream_tells_the_same_and_ends_when_told(common: CommonS
 async def next_event(lines: AsyncIterator[str]) -> dict[str, str]:
     """The next server-sent event, by field."""
     event: dict[str, str] = {}
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         while True:
             line = await anext(lines)
             if line:

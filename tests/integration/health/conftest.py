@@ -12,12 +12,13 @@ from collections.abc import AsyncIterator, Iterator
 import httpx
 import msgspec
 import pytest
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from sandbox.process import free_port
 from schemas.events import Alert, Attempt, Definition, ProviderScore
 from services.common import kafka as clients
 from services.common.settings import CommonSettings
+from tests.fixtures import tail
 from tests.fixtures.until import until
 
 BROKEN = ("broken", "definition/x")
@@ -56,8 +57,8 @@ class Process:
             "PARALLAX_LOG_FORMAT": "text",
         }
         self._running = subprocess.Popen([sys.executable, "-m", "services.cli", "health"], env=environ | variables)
-        async with httpx.AsyncClient() as client:
-            await until(lambda: self._probe(client, "/readyz"), 20, "health is ready")
+        async with httpx.AsyncClient(timeout=30) as client:
+            await until(lambda: self._probe(client, "/readyz"), "health is ready")
 
     async def _probe(self, client: httpx.AsyncClient, path: str) -> bool:
         assert self.alive, "health ended by itself"
@@ -75,7 +76,7 @@ class Process:
         """Send the signal and return the exit code."""
         assert self._running is not None
         self._running.send_signal(number)
-        return self._running.wait(10)
+        return self._running.wait(60)
 
     def abandon(self) -> None:
         """Leave nothing running."""
@@ -86,11 +87,16 @@ class Process:
 class Topics:
     """Publishes what collectors publish, and keeps what health publishes."""
 
-    def __init__(self, common: CommonSettings, producer: AIOKafkaProducer, reader: AIOKafkaConsumer) -> None:
-        self.prefix = common.topic_prefix
+    def __init__(
+        self, prefix: str, producer: AIOKafkaProducer, reader: AIOKafkaConsumer, tps: list[TopicPartition]
+    ) -> None:
+        self.prefix = prefix
         self._producer = producer
         self._reader = reader
+        self._tps = tps
         self._seen: dict[str, list[tuple[str, bytes, dict[str, bytes]]]] = {}
+        self._passed: dict[str, int] = {}
+        """Alert -> how many of its published states have been waited for."""
 
     async def put(self, topic: str, key: str, value: bytes) -> None:
         """One record."""
@@ -112,7 +118,7 @@ class Topics:
 
     async def records(self, topic: str) -> list[tuple[str, bytes, dict[str, bytes]]]:
         """Every record of a topic that came so far: key, value, headers."""
-        for tp, records in (await self._reader.getmany(timeout_ms=20)).items():
+        for tp, records in await tail.rest(self._reader, self._tps):
             rows = self._seen.setdefault(tp.topic.removeprefix(self.prefix), [])
             rows += [((r.key or b"").decode(), r.value, dict(r.headers)) for r in records]
         return self._seen.get(topic, [])
@@ -128,14 +134,18 @@ class Topics:
         rows = [value for key, value, _ in await self.records("ops.providers") if key == f"score/{provider}"]
         return msgspec.json.decode(rows[-1], type=ProviderScore) if rows else None
 
-    async def until_state(self, name: str, state: str, deadline_s: float = 15) -> Alert:
-        """The alert once its newest state is this one."""
+    async def until_state(self, name: str, state: str) -> Alert:
+        """The alert when it next comes to this state, after those that were waited for before; it may have gone on since."""
 
         async def there() -> Alert | None:
             states = await self.alerts(name)
-            return states[-1] if states and states[-1].state == state else None
+            for number in range(self._passed.get(name, 0), len(states)):
+                if states[number].state == state:
+                    self._passed[name] = number + 1
+                    return states[number]
+            return None
 
-        alert: Alert = await until(there, deadline_s, f"{name} is {state}")
+        alert: Alert = await until(there, f"{name} is {state}")
         return alert
 
 
@@ -154,4 +164,4 @@ async def topics(common: CommonSettings) -> AsyncIterator[Topics]:
         tps = await clients.partitions(reader, [common.topic_prefix + name for name in WRITTEN])
         reader.assign(tps)
         await reader.seek_to_beginning(*tps)
-        yield Topics(common, producer, reader)
+        yield Topics(common.topic_prefix, producer, reader, tps)

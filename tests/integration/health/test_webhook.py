@@ -60,7 +60,7 @@ async def test_each_state_is_told_once_signed_and_tried_again(
     receiver.statuses = [503]
     await process.start(**variables)
     await topics.attempt("acme", "AUTH")
-    await until(lambda: len(receiver.requests) == 2, 15, "the message is tried again")
+    await until(lambda: len(receiver.requests) == 2, "the message is tried again")
     (first, body), (second, again) = receiver.requests
     assert (first["webhook-id"], body) == (second["webhook-id"], again)
     for headers, text in receiver.requests:
@@ -72,11 +72,11 @@ async def test_each_state_is_told_once_signed_and_tried_again(
     async def told() -> bool:
         return (await topics.alerts("key_rejected"))[-1].told == "firing"
 
-    await until(told, 10, "the alert says that it was told")
+    await until(told, "the alert says that it was told")
     process.end(signal.SIGKILL)
     await process.start(**variables)
     await topics.attempt("acme")
-    await until(lambda: len(receiver.requests) == 3, 15, "the end is told")
+    await until(lambda: len(receiver.requests) == 3, "the end is told")
     assert receiver.kinds() == ["alert.firing", "alert.firing", "alert.resolved"]
 
 
@@ -84,7 +84,7 @@ async def test_a_receiver_that_refuses_is_not_asked_again(process: Process, topi
     receiver.statuses = [401]
     await process.start(PARALLAX_WEBHOOK_URL=receiver.url, PARALLAX_WEBHOOK_SECRET=SECRET)
     await topics.attempt("first", "AUTH")
-    await until(lambda: len(receiver.requests) == 1, 15, "the message is tried")
+    await until(lambda: len(receiver.requests) == 1, "the message is tried")
     await topics.attempt("second", "AUTH")
-    await until(lambda: len(receiver.requests) == 2, 15, "the next alert is told")
+    await until(lambda: len(receiver.requests) == 2, "the next alert is told")
     assert [json.loads(body)["data"]["labels"]["provider"] for _, body in receiver.requests] == ["first", "second"]

@@ -65,7 +65,6 @@ def test_a_sentence_goes_to_people_on_stderr_with_the_seconds_since_the_start(
     assert capsys.readouterr() == ("", "   0.0 s  hello\n")
 
 
-@pytest.mark.timeout(120)
 async def test_a_broker_that_was_away_hears_it_afterwards() -> None:
     with broker.embedded() as server:
         settings = CommonSettings(kafka=server.bootstrap)
@@ -73,11 +72,11 @@ async def test_a_broker_that_was_away_hears_it_afterwards() -> None:
         announcer = Announcer(0.0)
         async with announcer.publishing(settings):
             announcer.report(child("gateway", "starting"), "gateway starting")
-            await until(lambda: announcer.pending() == 0, 20)
+            await until(lambda: announcer.pending() == 0)
             server.kill()
             announcer.report(child("kafka", "crashed", 0, "signal 9"), "kafka crashed")
             server.start()
             announcer.report(child("gateway", "ready"), "gateway ready")
-            await until(lambda: announcer.pending() == 0, 40)
+            await until(lambda: announcer.pending() == 0)
         found = await states(settings)
     assert {key: state.state for key, state in found.items()} == {b"gateway": "ready", b"kafka": "crashed"}

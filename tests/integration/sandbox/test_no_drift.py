@@ -13,7 +13,6 @@ from services.collector.guards import Guards
 from services.collector.reading import Reader
 from services.collector.registry.load import load
 
-pytestmark = pytest.mark.timeout(180)
 NOW_MS = 1_795_400_000_000
 MINUTES = 5
 

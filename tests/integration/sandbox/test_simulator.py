@@ -30,7 +30,7 @@ class Running(NamedTuple):
     process: subprocess.Popen[bytes]
 
     def get(self, path: str) -> httpx.Response:
-        return httpx.get(self.url + path, timeout=10)
+        return httpx.get(self.url + path, timeout=60)
 
     def truth(self, entity: str, metric: str, quote: str, at_ms: int) -> float:
         query = f"/_truth?entity={entity}&metric={metric}&quote={quote}&at_ms={at_ms}"
@@ -38,7 +38,7 @@ class Running(NamedTuple):
         return value
 
     def behave(self, **mood: Any) -> None:
-        assert httpx.post(f"{self.url}/_control/{ACME}", json=mood).status_code == 200
+        assert httpx.post(f"{self.url}/_control/{ACME}", json=mood, timeout=60).status_code == 200
 
     def read(self, endpoint: str, path: str, **params: str) -> Answer:
         """The answer through the provider's own mapping."""
@@ -50,14 +50,14 @@ class Running(NamedTuple):
 
 @pytest.fixture(scope="module")
 def simulator() -> Iterator[Running]:
-    with simulator_of(PROVIDERS, "0.05", 30) as (url, process):
+    with simulator_of(PROVIDERS, "0.05") as (url, process):
         yield Running(url, process)
 
 
 @pytest.fixture(autouse=True)
 def healthy(simulator: Running) -> Iterator[None]:
     yield
-    assert httpx.delete(f"{simulator.url}/_control/").json() == {}
+    assert httpx.delete(f"{simulator.url}/_control/", timeout=60).json() == {}
 
 
 def prices(answer: Answer) -> dict[str, tuple[float, int]]:
@@ -137,8 +137,8 @@ def test_what_is_not_there_is_told(simulator: Running, path: str, status: int, s
 
 
 def test_a_mood_that_does_not_exist_is_refused(simulator: Running) -> None:
-    assert httpx.post(f"{simulator.url}/_control/{ACME}", json={"angry": True}).status_code == 422
-    assert httpx.post(f"{simulator.url}/_control/nobody", json={}).status_code == 404
+    assert httpx.post(f"{simulator.url}/_control/{ACME}", json={"angry": True}, timeout=60).status_code == 422
+    assert httpx.post(f"{simulator.url}/_control/nobody", json={}, timeout=60).status_code == 404
 
 
 def question(channel: str, *symbols: str) -> str:
