@@ -29,7 +29,7 @@ OF_RFC_822 = frozenset(("UT", "UTC", "GMT", "EST", "EDT", "CST", "CDT", "MST", "
 
 
 def read_feed(body: bytes) -> dict[str, Any]:
-    """`{title, link, updated, items: [{title, link, id, published, updated, summary, author, categories, source}]}`.
+    """`{title, link, updated, items: [{title, link, id, published, updated, summary, author, categories, source, image}]}`.
 
     Times are ISO 8601, UTC. `source` is who published an item first, where the feed collects from others and says so.
     """
@@ -78,12 +78,27 @@ def _rss_item(item: Element, home: str) -> dict[str, Any]:
         "author": _text(item, "creator") or _text(item, "author"),
         "categories": [word for one in item if _name(one) == "category" and (word := (one.text or "").strip())],
         "source": _words(item, "source"),
+        "image": _picture(item),
     }
 
 
 def _permalink(item: Element) -> str | None:
     guid = _text(item, "guid")
     return guid if guid is not None and guid.startswith(("http://", "https://")) else None
+
+
+def _picture(item: Element) -> str | None:
+    """Address of the first picture: of Media RSS, alone or in a group, or enclosed; its thumbnail where there is no other."""
+    inside = [part for one in item for part in (one if _name(one) == "group" else (one,))]
+    pictures = [one for one in inside if _name(one) in ("content", "enclosure") and _shows(one)]
+    thumbnails = [one for one in inside if _name(one) == "thumbnail"]
+    return next(
+        (url for one in (*pictures, *thumbnails) if (url := (one.get("url") or "").strip()).startswith("http")), None
+    )
+
+
+def _shows(element: Element) -> bool:
+    return element.get("medium") == "image" or (element.get("type") or "").startswith("image/")
 
 
 def _atom(root: Element) -> dict[str, Any]:
@@ -103,6 +118,7 @@ def _atom(root: Element) -> dict[str, Any]:
                 "author": _author(entry),
                 "categories": [term for one in entry if _name(one) == "category" and (term := one.get("term"))],
                 "source": None if (source := _child(entry, "source")) is None else _words(source, "title"),
+                "image": _picture(entry),
             }
             for entry in entries
         ],

@@ -118,7 +118,7 @@ def test_rss_and_atom_become_one_shape() -> None:
     assert atom["items"] == [
         {
             "title": "X", "link": "https://e.org/2", "id": "i", "published": "2026-11-22T00:00:00+00:00", "updated": "2026-11-22T00:00:00+00:00",
-            "summary": "<p>hi</p>", "author": "N", "categories": ["t"], "source": None,
+            "summary": "<p>hi</p>", "author": "N", "categories": ["t"], "source": None, "image": None,
         }
     ]  # fmt: skip
 
@@ -138,6 +138,22 @@ def item(inside: str, home: str = "https://e.org") -> dict[str, Any]:
         ("<link>/news/1</link>", "link", "https://e.org/news/1"),
         ("<link>https://proxy.example/~3/x</link><origLink>https://e.org/1</origLink>", "link", "https://e.org/1"),
         ("<guid>https://e.org/g</guid>", "link", "https://e.org/g"),
+        ('<enclosure url="https://i.example/1.jpg" length="0" type="image/jpg"/>', "image", "https://i.example/1.jpg"),
+        (
+            '<enclosure url="https://i.example/1.mp3" type="audio/mpeg"/><content url="https://i.example/2" medium="image"/>',
+            "image",
+            "https://i.example/2",
+        ),
+        (
+            '<thumbnail url="https://i.example/s.png"/><group><content url="https://i.example/g.png" type="image/png"/></group>',
+            "image",
+            "https://i.example/g.png",
+        ),
+        (
+            '<thumbnail url="https://i.example/s.png"/><content url="https://i.example/v.mp4" type="video/mp4"/>',
+            "image",
+            "https://i.example/s.png",
+        ),
         ('<source url="https://p.example">Paper &amp; Co</source>', "source", "Paper & Co"),
         ("<pubDate>Sat, 21 Nov 2026 18:05:10 EST</pubDate>", "published", "2026-11-21T23:05:10+00:00"),
         ("<pubDate>Sat, 21 Nov 2026 18:05:10 CET</pubDate>", "published", "2026-11-21T17:05:10+00:00"),
