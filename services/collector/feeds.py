@@ -146,11 +146,13 @@ def _child(element: Element, name: str) -> Element | None:
 
 
 def _text(element: Element, name: str) -> str | None:
-    """Text of the first child of that name that has one; markup inside it is kept as its text."""
-    for one in element:
-        if _name(one) == name and (words := _own(one)):
-            return words
-    return None
+    """Text of the first child of that name that has one, the feed's own before those of its extensions (`media:title`)."""
+    named = sorted((one for one in element if _name(one) == name), key=lambda one: _space(one) != _space(element))
+    return next((words for one in named if (words := _own(one))), None)
+
+
+def _space(element: Element) -> str:
+    return element.tag.rpartition("}")[0] if isinstance(element.tag, str) else ""
 
 
 def _words(element: Element, name: str) -> str | None:

@@ -133,6 +133,8 @@ def item(inside: str, home: str = "https://e.org") -> dict[str, Any]:
     ("inside", "key", "value"),
     [
         ("<title><![CDATA[A &amp; B&#8217;s &nbsp;c]]></title>", "title", "A & B\u2019s \xa0c"),
+        ('<m:title xmlns:m="m">of the picture</m:title><title>of the story</title>', "title", "of the story"),
+        ('<dc:creator xmlns:dc="dc">Jo</dc:creator>', "author", "Jo"),
         ("<title>A &amp; B &rsquo;</title>", "title", "A & B \u2019"),
         ("<link>https://e.org/1?a=1&b=2</link><title><![CDATA[x & y]]></title>", "link", "https://e.org/1?a=1&b=2"),
         ("<link>/news/1</link>", "link", "https://e.org/news/1"),
