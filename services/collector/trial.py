@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import json
 import sys
 import time
@@ -25,13 +24,14 @@ from services.collector.map.messages import compile_stream
 from services.collector.match import Match, match, match_stream, near, secrets_of
 from services.collector.match.addresses import redacted
 from services.collector.match.envelopes import Exchange, opened
+from services.collector.match.sent import calls_apart
 from services.collector.reading import Reader
 from services.collector.registry import load as loading
 from services.collector.registry.load import Loaded, Registry
 from services.collector.registry.model import Provider, Stream
 from services.collector.showing import show_event
 from services.collector.stream.tops import Tops
-from services.collector.terminal import DONE, FAILED, WrongCall, talk, tell
+from services.collector.terminal import DONE, FAILED, WrongCall, known, talk, tell
 
 
 class Meant(NamedTuple):
@@ -54,9 +54,10 @@ def run(args: argparse.Namespace) -> int:
     if args.url is None and args.provider is not None and args.endpoint is None:
         raise WrongCall("expected PROVIDER ENDPOINT, or --url URL")
     code = DONE
-    for one in _exchanges(args, registry, body):
+    recorded = [one._replace(sent=sent or one.sent) for one in _exchanges(args, registry, body)]
+    for one in [call for whole in recorded for call in _calls(args, registry, whole)]:
         method = args.method or one.method
-        meant = _meant(args, registry, args.url or one.url, method, sent or one.sent)
+        meant = _meant(args, registry, args.url or one.url, method, one.sent)
         status = args.status if args.status is not None else one.status or 200
         said = {**one.headers, **headers}
         code = max(code, _try(args, registry, meant, one.body, {**meant.params, **given}, status, said))
@@ -84,6 +85,15 @@ def _exchanges(args: argparse.Namespace, registry: Registry, body: bytes) -> lis
         ]
         return same or found[:1]
     return found
+
+
+def _calls(args: argparse.Namespace, registry: Registry, whole: Exchange) -> list[Exchange]:
+    """The calls of an RPC batch that we map, one by one; an answer to one call stays whole."""
+    url, method = args.url or whole.url, args.method or whole.method
+    if url is None or args.endpoint is not None:
+        return [whole]
+    known = [part for part in calls_apart(whole.sent, whole.body) if fits(registry, url, method, part[0])]
+    return [whole._replace(sent=call, body=answer) for call, answer in known] or [whole]
 
 
 def _values(body: bytes) -> Any:
@@ -270,11 +280,7 @@ def show_rest(mapped: Mapped) -> None:
 
 def find(registry: Registry, name: str) -> Loaded:
     """A definition by its id; WrongCall names the nearest ones."""
-    if name not in registry.loaded:
-        close = difflib.get_close_matches(name, registry.loaded, 3, 0.5)
-        hint = f"did you mean {', '.join(close)}?" if close else "see: parallax providers list"
-        raise WrongCall(f"no provider {name!r}; {hint}")
-    return registry.loaded[name]
+    return registry.loaded[known("provider", name, registry.loaded)]
 
 
 def pairs(texts: Iterable[str], mark: str, form: str) -> Iterator[tuple[str, str]]:

@@ -40,6 +40,23 @@ def read_back(endpoint: Endpoint, sent: Any) -> dict[str, str] | None:
     return _template(send.json if send.json is not None else send.form, sent)
 
 
+def calls_apart(sent: bytes | None, answer: bytes) -> list[tuple[bytes, bytes]]:
+    """Calls of a JSON-RPC batch, each with its own answer, told by the id; empty when there is no batch."""
+    calls = plain(sent)
+    if not isinstance(calls, list) or not all(isinstance(call, dict) and "method" in call for call in calls):
+        return []
+    try:
+        answers = json.loads(answer)
+    except ValueError:
+        return []
+    by_id = {str(one.get("id")): one for one in answers if isinstance(one, dict)} if isinstance(answers, list) else {}
+    return [
+        (json.dumps(call).encode(), json.dumps(by_id[str(call.get("id"))]).encode())
+        for call in calls
+        if str(call.get("id")) in by_id
+    ]
+
+
 def _same_query(asked: str, ours: str) -> bool:
     """Two GraphQL texts that ask for the same top fields."""
     return _fields(asked) == _fields(ours) or " ".join(asked.split()) == " ".join(ours.split())

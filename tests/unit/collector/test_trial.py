@@ -115,6 +115,18 @@ def test_the_call_of_a_recorded_rpc_is_read_from_its_body(capsys: pytest.Capture
         assert events[0]["units"] == {"gas_price_gwei": "gwei"}
 
 
+def test_the_calls_of_a_batch_are_read_one_by_one(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    def call(number: int, method: str, *params: object) -> dict[str, object]:
+        return {"jsonrpc": "2.0", "id": number, "method": method, "params": params}
+
+    calls = [call(5, "eth_gasPrice"), call(6, "eth_other"), call(7, "eth_blockNumber"), call(8, "eth_chainId")]
+    answers = [{"id": 7, "result": "0x10"}, {"id": 6, "result": "0x99"}, {"id": 5, "result": "0x77359400"}]
+    argv = ["--url", "https://base-rpc.publicnode.com", "--body", json.dumps(calls)]
+    code, events, _ = tried(capsys, tmp_path, json.dumps(answers), *argv)
+    assert code == 0
+    assert [event["metrics"] for event in events] == [{"gas_price_gwei": 2.0}, {"block_height": 16.0}]
+
+
 def test_an_order_book_gives_its_best_prices(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     held = json.dumps(
         {"lastUpdateId": 7, "bids": [["84.2", "3"], ["84.1", "2"]], "asks": [["84.4", "4"], ["84.5", "1"]]}
