@@ -29,7 +29,7 @@ def setup(clone: Path, *arguments: str, path: str | None = None, **environ: str)
     assert shell
     settings = {"PATH": path or os.environ["PATH"], **environ}
     command = [shell, str(clone / "scripts" / "setup.sh"), *arguments]
-    return subprocess.run(command, env=settings, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=60)
+    return subprocess.run(command, env=settings, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=300)
 
 
 def stamp(clone: Path, kind: str, pins: str) -> None:

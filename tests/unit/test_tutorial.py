@@ -22,7 +22,7 @@ def test_a_provider_comes_to_be_by_the_commands_of_the_page(tmp_path: Path) -> N
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
     )
     assert done.returncode == 0, done.stderr
     for line in re.findall(r"^  (.+)$", PAGE.read_text().split("```text\n")[1].split("```")[0], re.M):

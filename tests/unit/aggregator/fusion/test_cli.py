@@ -30,7 +30,7 @@ def run(text: bytes, *arguments: str) -> subprocess.CompletedProcess[bytes]:
         input=text,
         capture_output=True,
         cwd=ROOT,
-        timeout=50,
+        timeout=300,
         check=False,
     )
 
