@@ -261,14 +261,15 @@ def _holder(path: Path) -> Callable[[Any], Any]:
 def each(
     text: str, conditions: Sequence[Condition], first: int | None, where: str
 ) -> Callable[[Any, At], list[Row] | None]:
-    """Elements of a list inside a row; None when the list is not there, or null."""
+    """Elements of a list inside a row, the row that encloses it, or the payload; None when the list is not there, or null."""
     path = parse(text, where)
     choose = _chosen(text if path.is_wild else f"{text}[*]", where)
     holder = _holder(path)
+    start = getter(path._replace(steps=()))
     keep: Predicate | None = predicate(conditions, where)
 
     def elements(row: Any, at: At) -> list[Row] | None:
-        source = at.payload.root if path.origin == "root" else row
+        source = start(row, at)
         rows, drift = choose(source, At(at.payload, row, at))
         if drift is not None or (not rows and holder(source) is None):
             return None

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from services.collector.map.paths import top
-from services.collector.map.rows import selector
+from services.collector.map.rows import each, selector
 from services.collector.registry.mapping import Condition, Emit, EntityRule, Order, Zip
 
 ENTITY = EntityRule(kind="global", fixed="market")
@@ -104,3 +104,15 @@ def test_conditions(condition: dict[str, Any], kept: list[int]) -> None:
 
 def test_when_silences_an_emit() -> None:
     assert rows([1], rows="$[*]", when=[Condition(path=".", type="object")]) == ([], None)
+
+
+@pytest.mark.parametrize(
+    ("path", "found"),
+    [("inner", [7]), ("^.inner", [1, 2]), ("^^.inner", [3, 4, 5]), ("$.inner", [3, 4, 5]), ("^.nothing", None)],
+)
+def test_a_list_may_stand_in_the_row_in_what_encloses_it_or_in_the_payload(path: str, found: list[int] | None) -> None:
+    payload = {"inner": [3, 4, 5], "outer": [{"inner": [1, 2], "rows": [{"inner": [7]}]}]}
+    emit = Emit(entity=ENTITY, fields={}, rows="outer[*].rows[*]")
+    row, at = selector(emit, "here")(top(payload)).rows[0]
+    elements = each(path, (), None, "here")(row, at)
+    assert (None if elements is None else [value for value, _ in elements]) == found
