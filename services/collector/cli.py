@@ -1,23 +1,27 @@
-"""`parallax providers`: list, show, lint, try, match, new, probe. Data to stdout, talk to stderr; 0 done, 1 failed, 2 wrong call."""
+"""`parallax providers`: the table of its verbs, and those that list, show and match.
+
+Data to stdout, talk to stderr; 0 done, 1 failed, 2 wrong call.
+"""
 
 from __future__ import annotations
 
 import argparse
-import difflib
 import json
 import sys
 from pathlib import Path
+from typing import get_args
 
 import msgspec
 
-from schemas import categories, unread
+from schemas import categories, metrics, unread
 from services.collector import trial
 from services.collector.coverage import coverage
 from services.collector.map import identity
 from services.collector.proofs.cli import run_draft, run_lint, run_mutate, run_schema
 from services.collector.registry import load as loading
+from services.collector.registry.model import Status
 from services.collector.registry.overview import summary
-from services.collector.terminal import DONE, FAILED, WRONG_CALL, WrongCall, table, talk
+from services.collector.terminal import DONE, FAILED, WRONG_CALL, WrongCall, counted, known, table, talk
 from services.common.errors import DefinitionError
 
 
@@ -52,12 +56,12 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument(
         "--status", help="live, key-required, paid, retired; or unread: known, and why it has no definition"
     )
-    one.add_argument("--json", action="store_true")
+    one.add_argument("--json", action="store_true", help="as JSON")
     one.set_defaults(run=run_list)
 
     one = verbs.add_parser("show", help="one definition: limits, endpoints, what each maps")
-    one.add_argument("provider")
-    one.add_argument("--json", action="store_true")
+    one.add_argument("provider", help="its id, as binance")
+    one.add_argument("--json", action="store_true", help="as JSON")
     one.add_argument("--reputation", action="store_true", help="what fusion learned about it; needs the broker")
     one.add_argument(
         "--drift", action="store_true", help="how its answers differ from what was proven; needs the broker"
@@ -66,26 +70,26 @@ def _parser() -> argparse.ArgumentParser:
 
     one = verbs.add_parser("lint", help="every fault of definitions and their proofs")
     one.add_argument("provider", nargs="*", help="ids or folders; none: all")
-    one.add_argument("--json", action="store_true")
+    one.add_argument("--json", action="store_true", help="as JSON")
     one.add_argument("--no-proof", action="store_true", help="do not map the payloads")
     one.set_defaults(run=run_lint)
 
     one = verbs.add_parser("try", help="map a saved response: canonical events, one JSON a line, or the error class")
-    one.add_argument("provider", nargs="?")
-    one.add_argument("endpoint", nargs="?")
+    one.add_argument("provider", nargs="?", help="its id, as binance; none: the URL tells")
+    one.add_argument("endpoint", nargs="?", help="endpoint or stream")
     one.add_argument("--url", help="request URL; finds provider and endpoint")
     one.add_argument(
         "--payload", required=True, type=Path, help="file with the body, or a recorder's file; - for standard input"
     )
     one.add_argument("--status", type=int, help="none: what the recorder kept, else 200")
-    one.add_argument("--header", action="append", default=[], metavar="'K: V'")
+    one.add_argument("--header", action="append", default=[], metavar="'K: V'", help="of the answer")
     one.add_argument(
         "--received-at", type=int, metavar="MS", help="Unix milliseconds; none: the answer's Date header, else now"
     )
-    one.add_argument("--param", action="append", default=[], metavar="k=v")
+    one.add_argument("--param", action="append", default=[], metavar="k=v", help="of the request, as symbol=BTCUSDT")
     one.add_argument("--body", help="the body that was sent, as text")
     one.add_argument("--request-body", type=Path, help="file with the body that was sent")
-    one.add_argument("--method")
+    one.add_argument("--method", help="of the request; none: GET, or POST with a body")
     one.add_argument("--show", action="store_true", help="payload path -> metric -> value, as on a terminal")
     one.add_argument("--json", action="store_true", help="one JSON a line, as to a file")
     one.set_defaults(run=run_try)
@@ -93,18 +97,20 @@ def _parser() -> argparse.ArgumentParser:
     one = verbs.add_parser(
         "draft", help="what the payloads of a folder give now, as expectations to be checked by hand"
     )
-    one.add_argument("provider")
+    one.add_argument("provider", help="its id, as binance")
     one.add_argument("case", nargs="*", help="payload names before .payload.; none: those without an expectation")
     one.add_argument("--params", default="{}", help="JSON object of request parameters")
-    one.add_argument("--status", type=int, default=200)
-    one.add_argument("--provenance", default="documented", choices=["recorded", "documented", "inferred"])
-    one.add_argument("--source", default="")
+    one.add_argument("--status", type=int, default=200, help="of the answers (default 200)")
+    one.add_argument(
+        "--provenance", default="documented", choices=["recorded", "documented", "inferred"], help="where from"
+    )
+    one.add_argument("--source", default="", help="which page or recording, with its date")
     one.add_argument("--write", action="store_true", help="write the files instead of printing them")
     one.set_defaults(run=run_draft)
 
     one = verbs.add_parser("mutate", help="break each mapped path, scale, unit and filter: do the proofs notice?")
-    one.add_argument("provider", nargs="*")
-    one.add_argument("--json", action="store_true")
+    one.add_argument("provider", nargs="*", help="ids or folders; none: all")
+    one.add_argument("--json", action="store_true", help="as JSON")
     one.add_argument("--write", action="store_true", help="bench/results/mutation.json and docs/providers/proofs.md")
     one.set_defaults(run=run_mutate)
 
@@ -114,16 +120,16 @@ def _parser() -> argparse.ArgumentParser:
     one = verbs.add_parser("coverage", help="metrics, and who can state them of an asset")
     one.add_argument("--asset", help="asset id, as bitcoin; none: of anything")
     one.add_argument("--metric", help="only this metric, with the names of its providers")
-    one.add_argument("--json", action="store_true")
+    one.add_argument("--json", action="store_true", help="as JSON")
     one.set_defaults(run=run_coverage)
 
     one = verbs.add_parser("match", help="provider and endpoint of a request URL")
-    one.add_argument("url")
+    one.add_argument("url", help="as it is sent, with its query")
     one.add_argument("--body", help="the body that was sent, as text")
-    one.add_argument("--request-body", type=Path)
-    one.add_argument("--method")
+    one.add_argument("--request-body", type=Path, help="file with the body that was sent")
+    one.add_argument("--method", help="of the request; none: GET, or POST with a body")
     one.add_argument("--all", action="store_true", help="every fit, best first")
-    one.add_argument("--json", action="store_true")
+    one.add_argument("--json", action="store_true", help="as JSON")
     one.set_defaults(run=run_match)
 
     one = verbs.add_parser("new", help="propose a definition from one answer, with reasons, and write its folder")
@@ -138,9 +144,9 @@ def _parser() -> argparse.ArgumentParser:
     one.set_defaults(run=run_new)
 
     one = verbs.add_parser("probe", help="ask the provider once, for real: outcome, latency, events")
-    one.add_argument("provider")
+    one.add_argument("provider", help="its id, as binance")
     one.add_argument("--endpoint", help="none: the definition's probe")
-    one.add_argument("--param", action="append", default=[], metavar="k=v")
+    one.add_argument("--param", action="append", default=[], metavar="k=v", help="of the request, as symbol=BTCUSDT")
     one.set_defaults(run=run_probe)
     return parser
 
@@ -163,6 +169,10 @@ def run_probe(args: argparse.Namespace) -> int:
 
 def run_list(args: argparse.Namespace) -> int:
     """Rows of all definitions; of `--status unread` those of the systems that have none."""
+    if args.category is not None:
+        known("category", args.category, categories.load())
+    if args.status is not None:
+        known("status", args.status, (*get_args(Status), "unread"))
     if args.status == "unread":
         return _list_unread(args)
     registry = loading.load()
@@ -175,7 +185,7 @@ def run_list(args: argparse.Namespace) -> int:
         print(json.dumps(rows))
     else:
         table(rows, ("id", "home", "status", "endpoints", "streams", "categories", "name"))
-        talk(f"{len(rows)} providers; see: parallax providers show ID")
+        talk(f"{counted(len(rows), 'provider')}; see: parallax providers show ID")
     return DONE
 
 
@@ -232,9 +242,10 @@ def run_show(args: argparse.Namespace) -> int:
 def run_coverage(args: argparse.Namespace) -> int:
     """How many sources each metric has."""
     registry, tables = loading.load(), identity.load()
-    if args.asset is not None and args.asset not in tables.assets:
-        close = difflib.get_close_matches(args.asset, tables.assets, 3, 0.5)
-        raise WrongCall(f"no asset {args.asset!r}" + (f"; did you mean {', '.join(close)}?" if close else ""))
+    if args.asset is not None:
+        known("asset", args.asset, tables.assets, "schemas/assets.yaml")
+    if args.metric is not None:
+        known("metric", args.metric, metrics.load(), "docs/metrics.md")
     found = coverage(registry.providers.values(), tables, args.asset)
     rows = [
         {"metric": metric, "sources": len(providers), "providers": providers}
@@ -245,7 +256,7 @@ def run_coverage(args: argparse.Namespace) -> int:
         print(json.dumps(rows))
     else:
         table(rows, ("metric", "sources") if args.metric is None else ("metric", "sources", "providers"))
-    talk(f"{len(rows)} metrics")
+    talk(counted(len(rows), "metric"))
     return DONE
 
 

@@ -68,7 +68,9 @@ def read(folder: Path) -> list[Recording]:
             str(file), "a folder of recordings", error.strerror or "nothing", "name the folder that holds manifest.json"
         ) from None
     except (msgspec.DecodeError, msgspec.ValidationError) as error:
-        raise MachineError(str(file), "cases as shared/recordings describes them", str(error)) from None
+        raise MachineError(
+            str(file), "cases: [{id, provider, endpoint, kind: http or ws, file, request}]", str(error)
+        ) from None
 
 
 def times(recordings: Iterable[Recording]) -> dict[str, int]:

@@ -75,6 +75,9 @@ def main(argv: list[str]) -> int:
         return DONE if stop.code in (0, None) else WRONG_CALL
     now_ms = time.time_ns() // 1_000_000
     try:
+        for folder in args.other or ():
+            if not folder.is_dir():
+                raise WrongCall(f"--with: expected a folder with a definition, got {folder}")
         versions = Versions(loading.load(), loading.load(args.other) if args.other else None)
         asked = _asked(args, versions, now_ms)
         account = Account(asked.examples, rows={})

@@ -33,6 +33,7 @@ from services.collector.registry import load as loading
 from services.collector.registry.load import Registry
 from services.collector.registry.model import Provider, Stream
 from services.collector.stream.tops import Tops
+from services.collector.terminal import FAILED, WRONG_CALL, WrongCall, known, talk
 from services.common import settings
 from services.common.errors import DefinitionError, MachineError
 from services.common.lifecycle import Deadline, Stop, run
@@ -193,11 +194,9 @@ def _silence(mapped: Mapped) -> str:
 
 
 def told(folder: Path, providers: Sequence[str], registry: Registry, tables: Identity) -> Iterator[Told]:
-    """Every step of a folder mapped, oldest first."""
+    """Every step of a folder mapped, oldest first; a folder that is none is told at once."""
     cases = [one for one in recordings.read(folder) if not providers or one.provider in providers]
-    replayer = Replayer(registry, tables)
-    for step in recordings.steps(folder, cases, recordings.times(cases)):
-        yield replayer.tell(step)
+    return map(Replayer(registry, tables).tell, recordings.steps(folder, cases, recordings.times(cases)))
 
 
 class Account(Struct):
@@ -232,7 +231,9 @@ class Account(Struct):
 def main(argv: list[str]) -> int:
     """Run `parallax replay DIR`."""
     parser = argparse.ArgumentParser(prog="parallax replay", description="Recordings into raw topics, origin replay.")
-    parser.add_argument("folder", type=Path)
+    parser.add_argument(
+        "folder", type=Path, help="with manifest.json, which names the files of answers and socket logs"
+    )
     parser.add_argument(
         "--speed", default="full", help="full (as fast as Kafka takes it), recorded, or a factor like 10"
     )
@@ -249,6 +250,9 @@ def main(argv: list[str]) -> int:
         return 2
     account = Account()
     try:
+        recorded = {one.provider for one in recordings.read(args.folder)}
+        if args.provider and recorded.isdisjoint(args.provider):
+            known("recording of provider", args.provider[0], sorted(recorded))
         registry, tables = loading.load(), identity.load()
         stream = told(args.folder, args.provider, registry, tables)
         if args.dry:
@@ -257,9 +261,12 @@ def main(argv: list[str]) -> int:
             code = 0
         else:
             code = run(lambda stop: _publish(stream, account, factor, stop))
+    except WrongCall as wrong:
+        talk(str(wrong))
+        return WRONG_CALL
     except (DefinitionError, MachineError) as error:
-        sys.stderr.write(f"{error}\n")
-        return 1
+        talk(str(error))
+        return FAILED
     _tell(account, args.json)
     return code
 

@@ -2,15 +2,34 @@
 
 from __future__ import annotations
 
+import difflib
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 DONE, FAILED, WRONG_CALL = 0, 1, 2
+FEW = 20
+"""So many names are told all; of more, the nearest."""
 
 
 class WrongCall(Exception):
     """The caller asked for something that is not there; the words say what is."""
+
+
+def known(what: str, name: str, names: Iterable[str], see: str = "parallax providers list") -> str:
+    """The name, which is one of `names`; else WrongCall with those it may have meant, or where they are listed."""
+    choices = list(dict.fromkeys(names))
+    if name in choices:
+        return name
+    if len(choices) <= FEW:
+        raise WrongCall(f"no {what} {name!r}; expected one of {', '.join(choices)}")
+    close = difflib.get_close_matches(name, choices, 3, 0.5)
+    raise WrongCall(f"no {what} {name!r}; " + (f"did you mean {', '.join(close)}?" if close else f"see: {see}"))
+
+
+def counted(number: int, one: str) -> str:
+    """`1 fault`, `2 faults`."""
+    return f"{number} {one}" + "s" * (number != 1)
 
 
 def talk(text: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import json
 import re
 import shutil
@@ -22,7 +21,7 @@ from services.collector.registry import lint as linting
 from services.collector.registry import load as loading
 from services.collector.registry.model import Provider
 from services.collector.registry.source import Fault, Place
-from services.collector.terminal import DONE, FAILED, WrongCall, table, talk
+from services.collector.terminal import DONE, FAILED, WrongCall, counted, known, table, talk
 from services.common.errors import DefinitionError
 
 
@@ -64,8 +63,8 @@ def run_lint(args: argparse.Namespace) -> int:
             print(fault)
     independent = 0 if args.no_proof or faults else sum(map(independent_proofs, asked))
     talk(
-        f"{len(asked)} definitions, {len(faults)} faults"
-        + (f", {independent} proofs derived independently" * (independent > 0))
+        f"{counted(len(asked), 'definition')}, {counted(len(faults), 'fault')}"
+        + (f", {counted(independent, 'proof')} derived independently" * (independent > 0))
     )
     return FAILED if faults else DONE
 
@@ -98,11 +97,8 @@ def folders(names: list[str]) -> list[Path]:
     for name in names:
         if (Path(name) / "provider.yaml").exists():
             found.append(Path(name))
-        elif name in by_name:
-            found.append(by_name[name])
         else:
-            close = difflib.get_close_matches(name, by_name, 3, 0.5)
-            raise WrongCall(f"no provider {name!r}" + (f"; did you mean {', '.join(close)}?" if close else ""))
+            found.append(by_name[known("provider", name, by_name)])
     return found
 
 

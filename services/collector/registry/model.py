@@ -37,6 +37,7 @@ Category = Literal[
     "market", "exchange", "derivatives", "explorer", "rpc", "onchain", "dex", "social", "news", "security", "whale",
     "technical", "nft",
 ]  # fmt: skip
+Status = Literal["live", "key-required", "paid", "retired"]
 BodyKind = Literal["json", "jsonrpc", "graphql", "rss", "csv", "text"]
 
 
@@ -235,7 +236,7 @@ class Provider(Shape, frozen=True, kw_only=True):
     docs: str
     verified: str
     """ISO date on which the facts below were last read in their source."""
-    status: Literal["live", "key-required", "paid", "retired"]
+    status: Status
     retired: Retired | None = None
     about: str = ""
     group: str | None = None

@@ -116,7 +116,11 @@ def test_try_reads_socket_messages_too(capsys: pytest.CaptureFixture[str]) -> No
             "no endpoint has this address",
         ),
         (["show", "nobody_at_all"], "parallax providers list"),
-        (["lint", "nobody_at_all"], "no provider"),
+        (["lint", "nobody_at_all"], "no provider 'nobody_at_all'; see: parallax providers list"),
+        (["list", "--category", "maket"], "no category 'maket'; expected one of market, exchange, "),
+        (["list", "--status", "alive"], "no status 'alive'; expected one of live, key-required, paid, retired, unread"),
+        (["coverage", "--asset", "bitcon"], "no asset 'bitcon'; did you mean bitcoin"),
+        (["coverage", "--metric", "pric"], "no metric 'pric'; did you mean price"),
         ([], "VERB"),
         (["dance"], "invalid choice"),
     ],
@@ -183,3 +187,8 @@ def test_lint_maps_the_payloads_and_names_the_difference(capsys: pytest.CaptureF
     code, out, _ = run(capsys, "lint", str(place))
     assert code == 1
     assert "events[0].metrics.price: expected 61234.5, got 1.0" in out
+
+
+def test_what_lint_found_is_counted(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = run(capsys, "lint", "binance", "--no-proof")
+    assert (code, out, err) == (0, "", "1 definition, 0 faults\n")
