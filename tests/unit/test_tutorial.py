@@ -28,5 +28,5 @@ def test_a_provider_comes_to_be_by_the_commands_of_the_page(tmp_path: Path) -> N
     for line in re.findall(r"^  (.+)$", PAGE.read_text().split("```text\n")[1].split("```")[0], re.M):
         assert line in done.stderr, line
     assert '"volume_24h": 31000000000.0' in (tmp_path / "providers" / "acme" / "coins.expected.json").read_text()
-    assert "1 definitions, 0 faults" in done.stderr
+    assert "1 definition, 0 faults" in done.stderr
     assert done.stdout.splitlines()[-1] == "acme coins"
