@@ -21,7 +21,7 @@ from services.collector.map import identity
 from services.collector.map.compile import stamp
 from services.collector.map.mapped import BookChange, Mapped
 from services.collector.map.messages import compile_stream
-from services.collector.match import Match, match, match_stream, near, secrets_of
+from services.collector.match import Match, match, match_stream, near, secrets_of, untold
 from services.collector.match.addresses import redacted
 from services.collector.match.envelopes import Exchange, opened
 from services.collector.match.sent import calls_apart
@@ -57,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
     recorded = [one._replace(sent=sent or one.sent) for one in _exchanges(args, registry, body)]
     for one in [call for whole in recorded for call in _calls(args, registry, whole)]:
         method = args.method or one.method
-        meant = _meant(args, registry, args.url or one.url, method, one.sent)
+        meant = _meant(args, registry, one._replace(url=args.url or one.url, method=method))
         status = args.status if args.status is not None else one.status or 200
         said = {**one.headers, **headers}
         code = max(code, _try(args, registry, meant, one.body, {**meant.params, **given}, status, said))
@@ -120,10 +120,9 @@ def fits(registry: Registry, url: str, method: str | None, sent: bytes | None) -
     return found or match_stream(providers, url)
 
 
-def _meant(
-    args: argparse.Namespace, registry: Registry, url: str | None, method: str | None, sent: bytes | None
-) -> Meant:
-    """Provider and endpoint: as named, else by the address."""
+def _meant(args: argparse.Namespace, registry: Registry, asked: Exchange) -> Meant:
+    """Provider and endpoint: as named, else by the address, else by the answer where only a body would tell."""
+    url, method, sent = asked.url, asked.method, asked.sent
     if args.provider is not None and args.endpoint is not None:
         params: dict[str, str] = {}
         if url is not None:
@@ -134,11 +133,28 @@ def _meant(
         return Meant(args.provider, args.endpoint, params)
     if url is None:
         raise WrongCall("expected PROVIDER ENDPOINT, or --url URL")
-    found = [one for one in fits(registry, url, method, sent) if args.provider in (None, one.provider)]
+    found = fits(registry, url, method, sent)
+    if not found and sent is None:
+        found = _told_by_answer(registry, untold(registry.providers.values(), url, method), asked.body)
+    found = [one for one in found if args.provider in (None, one.provider)]
     if not found:
         raise WrongCall(no_address(registry, url, method, sent))
     talk(f"{found[0].provider} {found[0].endpoint}")
     return Meant(found[0].provider, found[0].endpoint, dict(found[0].params))
+
+
+def _told_by_answer(registry: Registry, calls: Sequence[Match], body: bytes) -> list[Match]:
+    """The one call whose mapping reads this answer whole. A lone number says nothing about what was asked."""
+    read = []
+    for one in calls:
+        loaded = registry.loaded[one.provider]
+        reader = Reader(loaded.provider, one.endpoint, identity.load(), loaded.hash)
+        outcome, mapped = reader.read(200, {}, body, one.params, _received_ms({}), "replay")
+        if not outcome.ok or mapped is None or mapped.faults or mapped.drift:
+            continue
+        if sum(len(event.metrics) for event in mapped.events) > 1 or mapped.books:
+            read.append(one)
+    return read if len(read) == 1 else []
 
 
 def no_address(registry: Registry, url: str, method: str | None, sent: bytes | None) -> str:

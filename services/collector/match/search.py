@@ -72,6 +72,12 @@ def match(
     return [one.match for one in sorted(found, key=lambda one: one.rank, reverse=True)]
 
 
+def untold(providers: Iterable[Provider], url: str, method: str | None = None) -> list[Match]:
+    """Endpoints of this address whose calls only a body tells apart, for a request of which no body is known."""
+    found = [one for _, one in _tried(providers, url, method, None, True) if isinstance(one, _Candidate)]
+    return [one.match for one in found if one.blind and one.complete]
+
+
 def near(
     providers: Iterable[Provider], url: str, method: str | None = None, body: bytes | None = None, most: int = 3
 ) -> list[Near]:

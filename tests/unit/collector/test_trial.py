@@ -115,6 +115,32 @@ def test_the_call_of_a_recorded_rpc_is_read_from_its_body(capsys: pytest.Capture
         assert events[0]["units"] == {"gas_price_gwei": "gwei"}
 
 
+def test_a_call_that_only_a_body_would_tell_is_told_by_an_answer_that_one_mapping_reads(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    info = "https://api.hyperliquid.xyz/info"
+    context = {
+        "dayNtlVlm": "1169046.2",
+        "funding": "0.0000125",
+        "markPx": "67100.5",
+        "openInterest": "688.1",
+        "oraclePx": "67090.0",
+    }
+    code, events, told = tried(
+        capsys, tmp_path, json.dumps([{"universe": [{"name": "BTC", "szDecimals": 5}]}, [context]]), "--url", info
+    )
+    assert (code, told.splitlines()[0]) == (0, "hyperliquid contexts")
+    assert {one["entity"]: one["metrics"].get("mark_price") for one in events}["perp:bitcoin/usd-coin"] == 67100.5
+    # A lone number could be the answer to several calls, and to others that nobody maps.
+    for url, answer in (
+        (info, {"levels": "none"}),
+        ("https://ethereum-rpc.publicnode.com", {"jsonrpc": "2.0", "id": 1, "result": "0x12a05f200"}),
+    ):
+        code, events, told = tried(capsys, tmp_path, json.dumps(answer), "--url", url)
+        assert (code, events) == (2, [])
+        assert "a body tells its calls apart: give --body" in told
+
+
 def test_the_calls_of_a_batch_are_read_one_by_one(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     def call(number: int, method: str, *params: object) -> dict[str, object]:
         return {"jsonrpc": "2.0", "id": number, "method": method, "params": params}
