@@ -68,7 +68,7 @@ class Broker(Server):
     """One broker process, in its folder: configuration, data, log."""
 
     name = "kafka"
-    ready_s = 60.0
+    ready_s = 180.0
     stop_s = 15.0
 
     def __init__(self, folder: Path, port: int = 0, progress: jars.Progress = jars.quiet) -> None:

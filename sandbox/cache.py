@@ -17,7 +17,7 @@ class Cache(Server):
     """One Valkey process. Budgets of long windows survive a restart in its append-only file."""
 
     name = "valkey"
-    ready_s = 10.0
+    ready_s = 60.0
     stop_s = 5.0
 
     @property

@@ -34,6 +34,7 @@ STOP_MARGIN_S = 3.0
 """A service is told to be done this long before it would be killed."""
 FIRST_RECORD_S = 120.0
 FIRST_RECORD_POLL_S = 0.25
+FIRST_RECORD_LATE_POLL_S = 2.0
 
 
 class Service(NamedTuple):
@@ -217,13 +218,14 @@ async def _say_where(options: Options, folder: Path, common: CommonSettings, ann
             topics.name(row.name, common.topic_prefix) for row in topics.load().rows if row.name.startswith("fused.")
         ]
         places = await kafka.partitions(reader, names)
-        deadline = Deadline.after_s(FIRST_RECORD_S)
+        deadline, pause_s = Deadline.after_s(FIRST_RECORD_S), FIRST_RECORD_POLL_S
         while not any((await kafka.end_offsets(reader, places)).values()):
-            if deadline.expired:
-                if not options.idle:
-                    announcer.say(f"no fused record after {FIRST_RECORD_S:.0f} s; see the logs, or: parallax doctor")
-                return
-            await asyncio.sleep(FIRST_RECORD_POLL_S)
+            if deadline.expired and pause_s == FIRST_RECORD_POLL_S:
+                if options.idle:
+                    return
+                announcer.say(f"no fused record after {FIRST_RECORD_S:.0f} s; see the logs, or: parallax doctor")
+                pause_s = FIRST_RECORD_LATE_POLL_S
+            await asyncio.sleep(pause_s)
     announcer.say("first fused record")
 
 

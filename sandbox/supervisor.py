@@ -17,6 +17,8 @@ from services.common.lifecycle import Deadline
 WATCH_S = 0.2
 READY_POLL_S = 0.1
 PROBE_S = 2.0
+READY_S = 180.0
+"""Some five seconds of a core are needed by a service to start, and six start at once: on a busy machine that takes minutes."""
 BACKOFF_FIRST_S, BACKOFF_CAP_S = 1.0, 30.0
 QUIET_S = 60.0
 """A service that stayed ready for so long starts again with the first back-off."""
@@ -38,7 +40,7 @@ class Child:
         ready: Callable[[], bool],
         log_path: Path,
         stop_s: float = 10.0,
-        ready_s: float = 60.0,
+        ready_s: float = READY_S,
     ) -> None:
         self.name = name
         self.log_path = log_path

@@ -18,7 +18,7 @@ import psutil
 import pytest
 
 from sandbox.process import free_port
-from tests.fixtures.runner import gone
+from tests.fixtures.runner import START_S, gone
 from tests.fixtures.until import PATIENCE_S, until_sync
 
 pytestmark = [pytest.mark.slow]
@@ -78,7 +78,9 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Whole]:
     with log.open("wb") as out:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=environ)
     try:
-        until_sync(lambda: "first fused record" in log.read_text() or process.poll() is not None, "a fused record")
+        until_sync(
+            lambda: "first fused record" in log.read_text() or process.poll() is not None, "a fused record", START_S
+        )
         assert process.poll() is None, log.read_text()
         logs = Path(re.findall(r"logs: (.+)", log.read_text())[0])
         simulator = re.findall(r"on (http://\S+): \d+ endpoints", (logs / "simulator.log").read_text())[0]

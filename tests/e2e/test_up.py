@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fixtures.runner import Run, gone, up
+from tests.fixtures.runner import START_S, Run, gone, up
 from tests.fixtures.until import until_sync
 
 
@@ -29,7 +29,7 @@ def restarts(run: Run, service: str) -> int:
 @pytest.mark.slow
 def test_prices_are_served_a_crash_heals_and_ctrl_c_leaves_nothing(tmp_path: Path) -> None:
     with up(tmp_path) as run:
-        until_sync(lambda: "first fused record" in run.said(), "the first fused record")
+        until_sync(lambda: "first fused record" in run.said(), "the first fused record", START_S)
         market = until_sync(lambda: run.data("/api/market"), "a market with coins")
         assert {row["origin"] for row in market} == {"sandbox"}
 
