@@ -24,6 +24,7 @@ PAGES = sorted(
 LINK = re.compile(r"\[[^\]]*\]\(([^)#\s]+)(#[^)\s]*)?\)")
 COMMAND = re.compile(r"^(?:\$ )?(?:[A-Z_]+=\S+ )*(?:\.venv/bin/)?parallax ([a-z]+)", re.M)
 TARGET = re.compile(r"^(?:\$ )?make ([a-z]+)", re.M)
+FILE = re.compile(r"(?<![\w/])[a-z_][\w/]*\.(?:py|yaml)\b")
 FENCE = re.compile(r"```[a-z]*\n(.*?)```", re.S)
 
 
@@ -57,6 +58,12 @@ def test_commands_in_examples_exist(path: Path) -> None:
     targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.M)
     assert set(COMMAND.findall(examples)) - {row.name for row in COMMANDS} == set()
     assert set(TARGET.findall(examples)) - set(targets) == set()
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob("services/*/README.md")), ids=lambda path: str(path.parent.name))
+def test_modules_and_tables_named_by_a_service_exist(path: Path) -> None:
+    named = {name for code in re.findall(r"`([^`\n]+)`", path.read_text()) for name in FILE.findall(code)}
+    assert [name for name in sorted(named) if not any(path.parent.rglob(name))] == []
 
 
 def test_decision_records_are_numbered_and_whole() -> None:
