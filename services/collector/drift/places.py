@@ -10,6 +10,7 @@ from msgspec import structs
 from schemas.metrics import Spec
 from services.collector.map.paths import At, Path, parse
 from services.collector.map.rows import Row, Select, each, selector
+from services.collector.map.values import MINUS
 from services.collector.registry.mapping import Emit, EntityRule, FieldRule, QuoteRule, TimeRule
 from services.collector.registry.model import Book
 
@@ -262,7 +263,7 @@ def _kind_of_text(text: str, strip: str) -> Kind:
     for letter in strip + " ":
         text = text.replace(letter, "")
     try:
-        float(text)
+        float(text.replace(MINUS, "-"))
     except ValueError:
         return "word"
     return "number"
