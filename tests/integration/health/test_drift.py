@@ -60,7 +60,7 @@ async def until_outcome(seen: Followed, outcome: str, endpoint: str = "tickers",
         one = await newest(seen, endpoint)
         return one if one is not None and one.outcome == outcome and detail in (one.detail or "") else None
 
-    found: Attempt = await until(there, f"{endpoint} is {outcome} {detail}")
+    found: Attempt = await until(there, lambda: f"{endpoint} is {outcome} {detail}; tried: {seen.tried()}")
     return found
 
 
@@ -176,7 +176,7 @@ async def test_messages_of_a_socket_are_watched_too(
         async def many() -> bool:
             return len(await trades(seen, "trade_price")) > 300
 
-        await until(many, "trades")
+        await until(many, lambda: f"300 trades; tried: {seen.tried()}")
         simulator.behave(rename={"px": "price"})
         drifted = await until_outcome(seen, "SCHEMA_DRIFT", "public")
         assert "missing in" in (drifted.detail or "")
