@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any, Literal, NamedTuple
 
@@ -25,11 +25,33 @@ class Coin(NamedTuple):
 
 
 class Pair(NamedTuple):
-    """What a symbol stands for. Prices of the symbol are for `multiplier` units of the base."""
+    """What a symbol stands for. Prices of the symbol are for `units` of the base."""
 
     base: str
     quote: str
-    multiplier: float = 1.0
+    units: float = 1.0
+
+    @classmethod
+    def of(cls, base: Coin | None, quote: Coin | None) -> Pair | None:
+        """Two coins as a pair; None when one is not known, both are one asset, or prices would be in bundles of the quote."""
+        if base is None or quote is None or quote.units != 1.0 or base.asset == quote.asset:
+            return None
+        return cls(base.asset, quote.asset, base.units)
+
+
+def reading(
+    splits: Iterable[tuple[str, str]], coin: Callable[[str], Coin | None], guesses: bool
+) -> tuple[Pair | None, bool]:
+    """(pair, whether one split has a meaning): the first meaning counts; among guessed quotes only one that no other contradicts."""
+    found: Pair | None = None
+    for base, quote in splits:
+        pair = Pair.of(coin(base), coin(quote))
+        if pair is not None and not guesses:
+            return pair, True
+        if pair is not None and found is not None and found != pair:
+            return None, True
+        found = pair or found
+    return found, found is not None
 
 
 class Past(Struct, frozen=True, forbid_unknown_fields=True):
@@ -166,18 +188,9 @@ class Venue:
             body = _between(symbol, form.prefix, form.suffix)
             if body is None:
                 continue
-            found: Pair | None = None
-            for base, quote in self._splits(body, form):
-                first, second = self.coin(base, at_ms), self.coin(quote, at_ms)
-                if first is not None and second is not None and second.units == 1.0 and first.asset != second.asset:
-                    pair = Pair(first.asset, second.asset, first.units)
-                    if not self.guesses:
-                        return pair
-                    if found is not None and found != pair:
-                        return None
-                    found = pair
-            if found is not None:
-                return found
+            pair, has_meaning = reading(self._splits(body, form), lambda code: self.coin(code, at_ms), self.guesses)
+            if has_meaning:
+                return pair
         return None
 
     def _splits(self, body: str, form: Format) -> Iterator[tuple[str, str]]:

@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from schemas.stories import story_of
-from schemas.venues import Coin
+from schemas.venues import Coin, Pair
 from services.collector.map.identity import Identity, canonical_address, canonical_hash
 from services.collector.map.paths import At, getter, key_of, parse
-from services.collector.map.symbols import LARGEST_CACHE, Sides, Symbols
+from services.collector.map.symbols import LARGEST_CACHE, Symbols
 from services.collector.map.values import Bad, number, text, time_reader
 from services.collector.registry.mapping import EntityRule, QuoteRule
 from services.collector.registry.model import Provider
@@ -173,13 +173,13 @@ def _chain(rule: EntityRule, sources: Sources, where: str) -> NameReader:
     return chain
 
 
-def sides_reader(rule: EntityRule, sources: Sources, where: str) -> Callable[[Any, At], Sides | Unknown]:
+def sides_reader(rule: EntityRule, sources: Sources, where: str) -> Callable[[Any, At], Pair | Unknown]:
     """Reader of base and quote of a market."""
     symbols = sources.style(rule.style, where)
     if rule.symbol is not None:
         word = _word(rule.symbol, f"{where}.symbol")
 
-        def by_symbol(row: Any, at: At) -> Sides | Unknown:
+        def by_symbol(row: Any, at: At) -> Pair | Unknown:
             spelled = word(row, at)
             if spelled is None:
                 return Unknown("")
@@ -191,15 +191,13 @@ def sides_reader(rule: EntityRule, sources: Sources, where: str) -> Callable[[An
     first = _word(rule.base, f"{where}.base")
     second = _word(rule.quote, f"{where}.quote") if rule.quote is not None else None
 
-    def by_sides(row: Any, at: At) -> Sides | Unknown:
+    def by_sides(row: Any, at: At) -> Pair | Unknown:
         base_word = first(row, at)
         quote_word = second(row, at) if second is not None else None
         at_ms = at.payload.at_ms
         base = symbols.coin(base_word, at_ms) if base_word is not None else None
         quote = Coin(rule.quote_is) if rule.quote_is is not None else symbols.coin(quote_word or "", at_ms)
-        if base is None or quote is None or quote.units != 1.0 or base.asset == quote.asset:
-            return Unknown(f"{base_word or ''}/{rule.quote_is or quote_word or ''}")
-        return Sides(base.asset, quote.asset, base.units)
+        return Pair.of(base, quote) or Unknown(f"{base_word or ''}/{rule.quote_is or quote_word or ''}")
 
     return by_sides
 
@@ -208,7 +206,7 @@ def _market(rule: EntityRule, sources: Sources, where: str) -> EntityReader:
     read = sides_reader(rule, sources, where)
     kind = rule.kind
     tail = _tail(rule, where)
-    known: dict[Sides, str] = {}
+    known: dict[Pair, str] = {}
 
     def market(row: Any, at: At) -> str | Scaled | Unknown:
         sides = read(row, at)

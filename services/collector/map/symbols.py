@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
 
-from schemas.venues import Coin, Venue
+from schemas.venues import Coin, Pair, Venue, reading
 from services.collector.map.paths import NOW
 from services.collector.registry.model import SymbolStyle
 
@@ -14,17 +13,9 @@ LARGEST_CACHE = 50_000
 """Symbols remembered: more than any venue lists, so only an endless stream of nonsense empties it."""
 
 
-class Sides(NamedTuple):
-    """Base and quote as asset ids; prices are for `units` of the base."""
-
-    base: str
-    quote: str
-    units: float = 1.0
-
-
-def _sides(pair: str) -> Sides:
-    base, _, quote = pair.partition("/")
-    return Sides(base, quote)
+def _pair(text: str) -> Pair:
+    base, _, quote = text.partition("/")
+    return Pair(base, quote)
 
 
 class Symbols:
@@ -35,12 +26,12 @@ class Symbols:
         self._venue = venue
         shape = style or SymbolStyle()
         self._alias = {symbol.upper(): Coin(asset) for symbol, asset in shape.alias.items()}
-        self._pairs = {symbol.upper(): _sides(pair) for symbol, pair in shape.pairs.items()}
+        self._pairs = {symbol.upper(): _pair(pair) for symbol, pair in shape.pairs.items()}
         self._refuse = {symbol.upper() for symbol in shape.refuse}
         quotes = {quote.upper() for quote in shape.quotes} if shape.quotes else set(venue.quotes)
         self._quotes = sorted(quotes, key=lambda quote: (-len(quote), quote))
         self._guesses = venue.guesses and not shape.quotes
-        self._known: dict[str, Sides | None] = {}
+        self._known: dict[str, Pair | None] = {}
         self.settled_ms = venue.settled_ms
 
     def coin(self, code: str, at_ms: int = NOW) -> Coin | None:
@@ -53,7 +44,7 @@ class Symbols:
             return None
         return self._alias.get(upper) or self._venue.coin(upper, at_ms if at_ms < self.settled_ms else None)
 
-    def pair(self, symbol: str, at_ms: int = NOW) -> Sides | None:
+    def pair(self, symbol: str, at_ms: int = NOW) -> Pair | None:
         """Both sides of a market's symbol; None when it is of another style or one side is unknown."""
         if at_ms < self.settled_ms:
             return self._read(symbol, at_ms)
@@ -98,7 +89,7 @@ class Symbols:
             return None
         return code.lower() if style.case == "lower" else code.upper()
 
-    def _read(self, symbol: str, at_ms: int) -> Sides | None:
+    def _read(self, symbol: str, at_ms: int) -> Pair | None:
         style = self._style
         if len(symbol) > MAX_SYMBOL:
             return None
@@ -108,22 +99,11 @@ class Symbols:
         if upper in self._refuse:
             return None
         if style is None:
-            found = self._venue.resolve(symbol, at_ms if at_ms < self.settled_ms else None)
-            return None if found is None else Sides(*found)
+            return self._venue.resolve(symbol, at_ms if at_ms < self.settled_ms else None)
         if not symbol.startswith(style.prefix) or not symbol.endswith(style.suffix):
             return None
         core = upper[len(style.prefix) : len(upper) - len(style.suffix)]
-        read: Sides | None = None
-        for base_code, quote_code in self._splits(core, style):
-            base, quote = self.coin(base_code, at_ms), self.coin(quote_code, at_ms)
-            if base is not None and quote is not None and quote.units == 1.0 and base.asset != quote.asset:
-                sides = Sides(base.asset, quote.asset, base.units)
-                if not self._guesses:
-                    return sides
-                if read is not None and read != sides:
-                    return None
-                read = sides
-        return read
+        return reading(self._splits(core, style), lambda code: self.coin(code, at_ms), self._guesses)[0]
 
     def _splits(self, core: str, style: SymbolStyle) -> Iterator[tuple[str, str]]:
         turned = style.order == "quote_base"

@@ -8,7 +8,7 @@ import pytest
 
 from schemas import tables, venues
 from schemas.venues import Pair, Venue
-from services.collector.map.symbols import Sides, Symbols
+from services.collector.map.symbols import Symbols
 from services.collector.registry.model import SymbolStyle
 
 
@@ -31,7 +31,7 @@ def venue(quotes: list[str]) -> Venue:
 def test_a_joined_symbol_is_split_at_a_quote(quotes: list[str], symbol: str, base: str, quote: str) -> None:
     one = venue(quotes)
     assert one.resolve(symbol) == Pair(base, quote)
-    assert Symbols(SymbolStyle(separator=""), one).pair(symbol) == Sides(base, quote)
+    assert Symbols(SymbolStyle(separator=""), one).pair(symbol) == Pair(base, quote)
 
 
 @pytest.mark.parametrize("symbol", ["USDTUSD", "AVAXCHF", "ARBUSD"])
@@ -43,5 +43,5 @@ def test_two_readings_are_none_where_the_quotes_are_guessed(symbol: str) -> None
 
 def test_quotes_of_the_style_are_no_guess() -> None:
     read = Symbols(SymbolStyle(separator="", quotes=["CHF", "USD"]), venue([]))
-    assert read.pair("AVAXCHF") == Sides("avalanche-2", "swiss-franc")
-    assert read.pair("USDTUSD") == Sides("tether", "usd")
+    assert read.pair("AVAXCHF") == Pair("avalanche-2", "swiss-franc")
+    assert read.pair("USDTUSD") == Pair("tether", "usd")

@@ -151,7 +151,7 @@ def test_what_a_venue_spells_it_reads_back(venue: str, base: str, quote: str) ->
 @given(st.sampled_from(sorted(VENUES)), st.text(max_size=20))
 def test_no_text_breaks_a_venue(venue: str, symbol: str) -> None:
     pair = VENUES[venue].resolve(symbol)
-    assert pair is None or (pair.base != pair.quote and pair.multiplier > 0)
+    assert pair is None or (pair.base != pair.quote and pair.units > 0)
 
 
 def test_a_flood_of_symbols_does_not_grow_the_memory() -> None:
