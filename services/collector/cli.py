@@ -21,30 +21,20 @@ from services.collector.proofs.cli import run_draft, run_lint, run_mutate, run_s
 from services.collector.registry import load as loading
 from services.collector.registry.model import Status
 from services.collector.registry.overview import summary
-from services.collector.terminal import DONE, FAILED, WRONG_CALL, WrongCall, counted, known, table, talk
-from services.common.errors import DefinitionError
+from services.collector.terminal import DONE, FAILED, WRONG_CALL, counted, guarded, known, table, talk
 
 
 def main(argv: list[str]) -> int:
     """Run `parallax providers VERB ...`."""
-    parser = _parser()
-    try:
-        args = parser.parse_args(argv)
-    except SystemExit as stop:
-        return DONE if stop.code in (0, None) else WRONG_CALL
+    return guarded(lambda: _run(_parser(), argv))
+
+
+def _run(parser: argparse.ArgumentParser, argv: list[str]) -> int:
+    args = parser.parse_args(argv)
     if getattr(args, "run", None) is None:
         parser.print_help(sys.stderr)
         return WRONG_CALL
-    try:
-        return int(args.run(args))
-    except WrongCall as wrong:
-        talk(str(wrong))
-        return WRONG_CALL
-    except DefinitionError as error:
-        talk(str(error))
-        return FAILED
-    except BrokenPipeError:
-        return DONE
+    return int(args.run(args))
 
 
 def _parser() -> argparse.ArgumentParser:

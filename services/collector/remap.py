@@ -28,9 +28,8 @@ from services.collector.reading import Reader
 from services.collector.registry import load as loading
 from services.collector.registry.load import Registry
 from services.collector.remapped import Account
-from services.collector.terminal import DONE, FAILED, WRONG_CALL, WrongCall, table, talk, tell
+from services.collector.terminal import DONE, FAILED, WrongCall, guarded, table, talk, tell
 from services.common import kafka, settings
-from services.common.errors import DefinitionError, MachineError
 from services.common.lifecycle import Deadline, Stop, run
 from services.common.settings import CommonSettings
 
@@ -68,26 +67,17 @@ class Versions(NamedTuple):
 
 def main(argv: list[str]) -> int:
     """Run `parallax remap`: 0 done, whatever the difference; 1 failed; 2 wrong call."""
-    parser = _parser()
-    try:
-        args = parser.parse_args(argv)
-    except SystemExit as stop:
-        return DONE if stop.code in (0, None) else WRONG_CALL
-    now_ms = time.time_ns() // 1_000_000
-    try:
-        for folder in args.other or ():
-            if not folder.is_dir():
-                raise WrongCall(f"--with: expected a folder with a definition, got {folder}")
-        versions = Versions(loading.load(), loading.load(args.other) if args.other else None)
-        asked = _asked(args, versions, now_ms)
-        account = Account(asked.examples, rows={})
-        code = run(lambda stop: remap(settings.read(CommonSettings), asked, versions, account, stop))
-    except WrongCall as wrong:
-        talk(str(wrong))
-        return WRONG_CALL
-    except (DefinitionError, MachineError) as error:
-        talk(str(error))
-        return FAILED
+    return guarded(lambda: _run(_parser().parse_args(argv), time.time_ns() // 1_000_000))
+
+
+def _run(args: argparse.Namespace, now_ms: int) -> int:
+    for folder in args.other or ():
+        if not folder.is_dir():
+            raise WrongCall(f"--with: expected a folder with a definition, got {folder}")
+    versions = Versions(loading.load(), loading.load(args.other) if args.other else None)
+    asked = _asked(args, versions, now_ms)
+    account = Account(asked.examples, rows={})
+    code = run(lambda stop: remap(settings.read(CommonSettings), asked, versions, account, stop))
     _show(account, args.json)
     return code
 

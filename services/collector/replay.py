@@ -33,9 +33,8 @@ from services.collector.registry import load as loading
 from services.collector.registry.load import Registry
 from services.collector.registry.model import Provider, Stream
 from services.collector.stream.tops import Tops
-from services.collector.terminal import FAILED, WRONG_CALL, WrongCall, known, talk
+from services.collector.terminal import DONE, WrongCall, guarded, known
 from services.common import settings
-from services.common.errors import DefinitionError, MachineError
 from services.common.lifecycle import Deadline, Stop, run
 from services.common.settings import CommonSettings
 
@@ -230,6 +229,10 @@ class Account(Struct):
 
 def main(argv: list[str]) -> int:
     """Run `parallax replay DIR`."""
+    return guarded(lambda: _run(_parser().parse_args(argv)))
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="parallax replay", description="Recordings into raw topics, origin replay.")
     parser.add_argument(
         "folder", type=Path, help="with manifest.json, which names the files of answers and socket logs"
@@ -240,47 +243,35 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--provider", action="append", default=[], help="only these providers")
     parser.add_argument("--dry", action="store_true", help="map only; no Kafka")
     parser.add_argument("--json", action="store_true", help="the account as JSON")
-    try:
-        args = parser.parse_args(argv)
-    except SystemExit as stop:
-        return 0 if stop.code in (0, None) else 2
+    return parser
+
+
+def _run(args: argparse.Namespace) -> int:
     factor = _factor(args.speed)
-    if factor is None:
-        sys.stderr.write(f"--speed: expected full, recorded or a number above 0, got {args.speed!r}\n")
-        return 2
-    account = Account()
-    try:
-        recorded = {one.provider for one in recordings.read(args.folder)}
-        if args.provider and recorded.isdisjoint(args.provider):
-            known("recording of provider", args.provider[0], sorted(recorded))
-        registry, tables = loading.load(), identity.load()
-        stream = told(args.folder, args.provider, registry, tables)
-        if args.dry:
-            for one in stream:
-                account.add(one)
-            code = 0
-        else:
-            code = run(lambda stop: _publish(stream, account, factor, stop))
-    except WrongCall as wrong:
-        talk(str(wrong))
-        return WRONG_CALL
-    except (DefinitionError, MachineError) as error:
-        talk(str(error))
-        return FAILED
+    recorded = {one.provider for one in recordings.read(args.folder)}
+    if args.provider and recorded.isdisjoint(args.provider):
+        known("recording of provider", args.provider[0], sorted(recorded))
+    account, stream = Account(), told(args.folder, args.provider, loading.load(), identity.load())
+    code = DONE
+    if args.dry:
+        for one in stream:
+            account.add(one)
+    else:
+        code = run(lambda stop: _publish(stream, account, factor, stop))
     _tell(account, args.json)
     return code
 
 
-def _factor(speed: str) -> float | None:
+def _factor(speed: str) -> float:
     """0 for full speed, 1 for recorded pace."""
     named = {"full": 0.0, "recorded": 1.0}
-    if speed in named:
-        return named[speed]
     try:
-        factor = float(speed)
+        factor = named[speed] if speed in named else float(speed)
     except ValueError:
-        return None
-    return factor if factor > 0 else None
+        factor = -1.0
+    if speed not in named and not 0 < factor < float("inf"):
+        raise WrongCall(f"--speed: expected full, recorded or a number above 0, got {speed!r}")
+    return factor
 
 
 def _tell(account: Account, as_json: bool) -> None:

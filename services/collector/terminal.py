@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import difflib
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
+
+from services.common.errors import DefinitionError, MachineError
 
 DONE, FAILED, WRONG_CALL = 0, 1, 2
 FEW = 20
@@ -30,6 +32,20 @@ def known(what: str, name: str, names: Iterable[str], see: str = "parallax provi
 def counted(number: int, one: str) -> str:
     """`1 fault`, `2 faults`."""
     return f"{number} {one}" + "s" * (number != 1)
+
+
+def guarded(call: Callable[[], int]) -> int:
+    """The exit code of a command, from the reading of its words on; what it cannot do ends as words for a person."""
+    try:
+        return call()
+    except SystemExit as stop:  # argparse has said what is wrong, or helped
+        return DONE if stop.code in (0, None) else WRONG_CALL
+    except WrongCall as wrong:
+        talk(str(wrong))
+        return WRONG_CALL
+    except (DefinitionError, MachineError) as error:
+        talk(str(error))
+        return FAILED
 
 
 def talk(text: str) -> None:

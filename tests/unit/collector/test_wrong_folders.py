@@ -43,3 +43,9 @@ def test_a_definition_that_is_not_there_is_told(tmp_path: Path, capsys: pytest.C
     missing = tmp_path / "none"
     assert remap.main(["--provider", "binance", "--with", str(missing)]) == 2
     assert capsys.readouterr().err == f"--with: expected a folder with a definition, got {missing}\n"
+
+
+@pytest.mark.parametrize("speed", ["0", "-1", "nan", "inf", "fast"])
+def test_a_pace_that_is_none_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str], speed: str) -> None:
+    assert replay.main([str(tmp_path), "--speed", speed]) == 2
+    assert capsys.readouterr().err == f"--speed: expected full, recorded or a number above 0, got {speed!r}\n"
