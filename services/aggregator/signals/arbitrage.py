@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from schemas.events import Origin, Signal, Value
-from services.aggregator.signals.model import Quote, normal_below, signal
+from services.aggregator.signals.model import Evidence, Quote, normal_below, signal
 
 
 class Costs(NamedTuple):
@@ -106,107 +106,122 @@ def find(
     )
     if len(fresh) > 2:
         fresh = [q for q in fresh if abs(math.log(math.sqrt(q.bid * q.ask) / middle)) * 1e4 <= limits.wide_bps]
+    terms = _Terms(costs, limits, venue_bps or {}, volatility_bps)
     found = []
     for buy in fresh:
         for sell in fresh:
             if buy.venue != sell.venue:
-                one = _round(entity, buy, sell, as_of_ms, origin, usual, volatility_bps, costs, limits, venue_bps or {})
+                one = _round(entity, buy, sell, as_of_ms, origin, usual, terms)
                 if one is not None:
                     found.append(one)
     return sorted(found, key=lambda s: (-float(s.thresholds["net_bps_found"]), s.id))
 
 
+class _Terms(NamedTuple):
+    """At what prices and limits a round is judged. `volatility_bps`: of the price, per square root of a second."""
+
+    costs: Costs
+    limits: Limits
+    venue_bps: Mapping[str, float]
+    volatility_bps: float
+
+    def fee_bps(self, leg: Quote) -> float:
+        """What the venue states, else what is usual."""
+        return self.venue_bps.get(leg.venue, self.assumed_bps(leg))
+
+    def assumed_bps(self, leg: Quote) -> float:
+        """What is usual for a venue of this kind."""
+        return self.costs.pool_bps if leg.kind == "dex" else self.costs.taker_bps
+
+    def cost_bps(self, buy: Quote, sell: Quote, size: float, across: bool) -> float:
+        """Everything that a round of this size costs."""
+        legs = (buy, sell)
+        fees = sum(self.fee_bps(leg) for leg in legs)
+        slippage = sum(_slippage(leg, size) for leg in legs)
+        fixed = self.costs.gas * sum(leg.kind == "dex" for leg in legs) + (self.costs.bridge if across else 0.0)
+        return fees + slippage + (self.costs.bridge_bps if across else 0.0) + fixed / size * 1e4
+
+    def risk_bps(self, buy: Quote, sell: Quote, ages_ms: tuple[float, float], across: bool) -> float:
+        """Deviation of the gain: what the price does until both legs are done, and how true the assumed fees are."""
+        wait_ms = self.limits.bridge_ms if across else self.limits.latency_ms
+        assumed = sum(self.assumed_bps(leg) for leg in (buy, sell) if leg.venue not in self.venue_bps)
+        moved = math.sqrt((ages_ms[0] + ages_ms[1] + 2.0 * wait_ms) / 1000.0) * self.volatility_bps
+        return math.hypot(moved, self.limits.fee_doubt * assumed)
+
+
 def _round(
-    entity: str,
-    buy: Quote,
-    sell: Quote,
-    as_of_ms: int,
-    origin: Origin,
-    usual: Usual | None,
-    volatility_bps: float,
-    costs: Costs,
-    limits: Limits,
-    venue_bps: Mapping[str, float],
+    entity: str, buy: Quote, sell: Quote, as_of_ms: int, origin: Origin, usual: Usual | None, terms: _Terms
 ) -> Signal | None:
+    limits = terms.limits
     gross = math.log(sell.bid / buy.ask) * 1e4
     known, deviation = usual.of(entity, buy.venue, sell.venue) if usual else (0.0, 0.0)
     if usual:
         usual.learn(entity, buy.venue, sell.venue, gross)
-    if gross > limits.wide_bps:
-        return None
-    size = limits.size
-    for held, price in ((buy.ask_size, buy.ask), (sell.bid_size, sell.bid)):
-        if held is not None:
-            size = min(size, held * price)
-    if size <= 0.0:
+    held = [size * price for size, price in ((buy.ask_size, buy.ask), (sell.bid_size, sell.bid)) if size is not None]
+    size = min(limits.size, *held) if held else limits.size
+    if gross > limits.wide_bps or size <= 0.0:
         return None
     across = buy.chain is not None and sell.chain is not None and buy.chain != sell.chain
-    fees = sum(_fee(leg, costs, venue_bps) for leg in (buy, sell))
-    slippage = sum(_slippage(leg, size) for leg in (buy, sell))
-    fixed = costs.gas * sum(leg.kind == "dex" for leg in (buy, sell)) + (costs.bridge if across else 0.0)
-    total = fees + slippage + (costs.bridge_bps if across else 0.0) + fixed / size * 1e4
-    net = gross - total
-    wait = limits.bridge_ms if across else limits.latency_ms
-    ages = buy.age_ms(as_of_ms), sell.age_ms(as_of_ms)
-    doubt = limits.fee_doubt * sum(_fee(leg, costs, {}) for leg in (buy, sell) if leg.venue not in venue_bps)
-    risk = math.hypot(math.sqrt((ages[0] + ages[1] + 2.0 * wait) / 1000.0) * volatility_bps, doubt)
+    cost = terms.cost_bps(buy, sell, size, across)
+    net = gross - cost
+    ages_ms = buy.age_ms(as_of_ms), sell.age_ms(as_of_ms)
+    risk = terms.risk_bps(buy, sell, ages_ms, across)
     confidence = normal_below(net / max(risk, 1e-9))
     beyond = gross - known - limits.usual_sigmas * deviation if usual else math.inf
     if net < limits.net_bps or confidence < limits.confidence or beyond < 0.0:
         return None
     kind = "cross_chain" if across else f"{min(buy.kind, sell.kind)}_{max(buy.kind, sell.kind)}"
-    legs: list[dict[str, Value]] = [
-        {
-            "side": side,
-            "venue": leg.venue,
-            "kind": leg.kind,
-            "price": price,
-            "age_ms": age,
-            "lag_ms": leg.lag_ms,
-            "fee_bps": _fee(leg, costs, venue_bps),
-            "slippage_bps": _slippage(leg, size),
-            "size": held if held is not None else -1.0,
-            "chain": leg.chain or "",
-        }
-        for side, leg, price, held, age in (
-            ("buy", buy, buy.ask, buy.ask_size, ages[0]),
-            ("sell", sell, sell.bid, sell.bid_size, ages[1]),
-        )
-    ]
+    evidence: Evidence = {
+        "legs": [
+            _leg("buy", buy, buy.ask, buy.ask_size, ages_ms[0], size, terms),
+            _leg("sell", sell, sell.bid, sell.bid_size, ages_ms[1], size, terms),
+        ],
+        "gross_bps": gross,
+        "cost_bps": cost,
+        "net_bps": net,
+        "size": size,
+        "gain": size * net / 1e4,
+        "usual_bps": known,
+        "risk_bps": risk,
+        "fees": "stated" if {buy.venue, sell.venue} <= terms.venue_bps.keys() else "assumed",
+    }
+    thresholds = {
+        "net_bps": limits.net_bps,
+        "fresh_ms": limits.fresh_ms,
+        "size": limits.size,
+        "confidence": limits.confidence,
+        "net_bps_found": net,
+    }
     return signal(
         f"arbitrage_{kind}",
         entity,
         as_of_ms,
         confidence,
-        f"Buy at {buy.venue} for {buy.ask:g}, sell at {sell.venue} for {sell.bid:g}: {net:.1f} bps net of {total:.1f} bps costs.",
-        {
-            "legs": legs,
-            "gross_bps": gross,
-            "cost_bps": total,
-            "net_bps": net,
-            "size": size,
-            "gain": size * net / 1e4,
-            "usual_bps": known,
-            "risk_bps": risk,
-            "fees": "assumed" if not venue_bps else "stated",
-        },
+        f"Buy at {buy.venue} for {buy.ask:g}, sell at {sell.venue} for {sell.bid:g}: {net:.1f} bps net of {cost:.1f} bps costs.",
+        evidence,
         sorted({buy.venue, sell.venue}),
-        {
-            "net_bps": limits.net_bps,
-            "fresh_ms": limits.fresh_ms,
-            "size": limits.size,
-            "confidence": limits.confidence,
-            "net_bps_found": net,
-        },
-        # Aged out when the older leg goes stale.
+        thresholds,
         origin,
-        as_of_ms + int(max(limits.fresh_ms - max(ages), 0.0)),
+        as_of_ms + int(max(limits.fresh_ms - max(ages_ms), 0.0)),  # over when the older leg goes stale
         f"{buy.venue}>{sell.venue}",
     )
 
 
-def _fee(leg: Quote, costs: Costs, venue_bps: Mapping[str, float]) -> float:
-    return venue_bps.get(leg.venue, costs.pool_bps if leg.kind == "dex" else costs.taker_bps)
+def _leg(
+    side: str, leg: Quote, price: float, held: float | None, age_ms: float, size: float, terms: _Terms
+) -> dict[str, Value]:
+    return {
+        "side": side,
+        "venue": leg.venue,
+        "kind": leg.kind,
+        "price": price,
+        "age_ms": age_ms,
+        "lag_ms": leg.lag_ms,
+        "fee_bps": terms.fee_bps(leg),
+        "slippage_bps": _slippage(leg, size),
+        "size": held if held is not None else -1.0,
+        "chain": leg.chain or "",
+    }
 
 
 def _slippage(leg: Quote, size: float) -> float:

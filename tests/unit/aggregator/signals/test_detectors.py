@@ -68,6 +68,14 @@ def test_what_does_not_pay_is_no_arbitrage(name: str, quotes: tuple[Quote, ...],
     assert rounds(*quotes, **more) == []
 
 
+@pytest.mark.parametrize(
+    ("venue_bps", "fees"), [({"a": 10.0, "b": 10.0}, "stated"), ({"a": 10.0, "c": 10.0}, "assumed"), ({}, "assumed")]
+)
+def test_fees_are_called_stated_where_both_venues_state_them(venue_bps: dict[str, float], fees: str) -> None:
+    (found,) = rounds(quote("a", 99.9, 100.0), quote("b", 101.0, 101.1), venue_bps=venue_bps)
+    assert found.evidence["fees"] == fees
+
+
 def test_a_gap_that_always_was_is_a_border() -> None:
     usual = Usual()
     draw = np.random.default_rng(1)
