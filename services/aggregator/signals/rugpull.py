@@ -48,6 +48,8 @@ POWERS = (
 PRIOR = -4.0
 """Log-odds of a rug pull before any sign."""
 FRESH_MS = 86_400_000.0
+UNLOCKED_PCT = 30.0
+"""Fall of the share of a pool that is locked, in points."""
 
 
 class Limits(NamedTuple):
@@ -88,6 +90,36 @@ class Peak:
         return self.value
 
 
+class _Case:
+    """The signs of one look at a token: their shares, the voices behind them, the log-odds so far."""
+
+    def __init__(self, facts: Mapping[str, Fact]) -> None:
+        self._facts = {name: fact for name, fact in facts.items() if fact.age_ms <= FRESH_MS}
+        self.signs: dict[str, Value] = {}
+        self.inputs: dict[str, float] = {}
+        self.score = PRIOR
+        self.moved = False
+
+    def is_true(self, name: str) -> bool:
+        """Whether a flag is known, and up."""
+        fact = self._facts.get(name)
+        return fact is not None and fact.value is True
+
+    def number(self, name: str) -> float | None:
+        """A number that is known and no flag."""
+        fact = self._facts.get(name)
+        value = fact.value if fact is not None else None
+        return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+
+    def add(self, name: str, weight: float, share: float, moved: bool) -> None:
+        """One more sign, believed as far as its fact is."""
+        fact = self._facts[name]
+        self.score += weight * fact.confidence
+        self.signs[name] = share
+        self.inputs[name] = fact.voices
+        self.moved |= moved
+
+
 class Token:
     """One token: remembers heights of liquidity and price and depths of taxes and concentration."""
 
@@ -99,81 +131,62 @@ class Token:
     def see(self, facts: Mapping[str, Fact], as_of_ms: int, *, origin: Origin) -> Signal | None:
         """Judge the newest facts of the token; needs something that happened, and two independent voices."""
         limits = self.limits
-        signs: dict[str, Value] = {}
-        inputs: dict[str, float] = {}
-        score, moved = PRIOR, False
-
-        def number(name: str) -> float | None:
-            fact = facts.get(name)
-            usable = (
-                fact is not None
-                and fact.age_ms <= FRESH_MS
-                and isinstance(fact.value, (int, float))
-                and not isinstance(fact.value, bool)
-            )
-            return float(fact.value) if usable else None  # type: ignore[union-attr, arg-type]
-
-        def add(name: str, weight: float, share: float) -> None:
-            nonlocal score
-            fact = facts[name]
-            score += weight * fact.confidence
-            signs[name] = share
-            inputs[name] = fact.voices
-
+        case = _Case(facts)
         for sign in POWERS:
-            fact = facts.get(sign.name)
-            if fact is not None and fact.value is True and fact.age_ms <= FRESH_MS:
-                add(sign.name, sign.weight, 1.0)
-                moved |= sign.moved
-        liquidity = number("liquidity")
-        if liquidity is not None:
-            height = self._peak("liquidity").highest(liquidity)
-            gone = 1.0 - liquidity / height if height > 0.0 else 0.0
-            if gone >= limits.drained:
-                add("liquidity", 4.0 * gone, gone)
-                moved = True
-        price = number("dex_price")
-        if price is not None and price > 0.0:
-            height = self._peak("dex_price").highest(price)
-            fallen = 1.0 - price / height
-            if fallen >= limits.fallen:
-                add("dex_price", 1.5 * fallen, fallen)
-        for name, least, weight in (
-            ("buy_tax_pct", limits.tax_pct, 1.5),
-            ("sell_tax_pct", limits.tax_pct, 2.5),
-            ("top10_holder_pct", limits.holders_pct, 1.0),
-            ("creator_holder_pct", limits.holders_pct, 1.0),
-        ):
-            value = number(name)
-            if value is not None:
-                rise = value - self._peak(name).lowest(value)
-                if rise >= least:
-                    add(name, weight * min(rise / least, 2.0), rise)
-                    moved = True
-        locked = number("lp_locked_pct")
-        if locked is not None:
-            lost = self._peak("lp_locked_pct").highest(locked) - locked
-            if lost >= 30.0:
-                add("lp_locked_pct", 1.0, lost)
-                moved = True
-        confidence = logistic(score)
+            if case.is_true(sign.name):
+                case.add(sign.name, sign.weight, 1.0, sign.moved)
+        self._falls(case)
+        self._rises(case)
+        inputs = case.inputs
+        confidence = logistic(case.score)
         voices = _independent(inputs)
-        if not moved or confidence < limits.confidence or voices < limits.sources:
+        if not case.moved or confidence < limits.confidence or voices < limits.sources:
             return None
-        words = ", ".join(sorted(signs))
+        words = ", ".join(sorted(case.signs))
         return signal(
             "rug_pull",
             self.entity,
             as_of_ms,
             confidence,
             f"Signs of a rug pull: {words}.",
-            {"signs": signs, "log_odds": score, "voices": voices},
+            {"signs": case.signs, "log_odds": case.score, "voices": voices},
             sorted(inputs),
             {name: float(value) for name, value in limits._asdict().items()},
             origin,
             as_of_ms + 3_600_000,
             str(as_of_ms // 3_600_000),
         )
+
+    def _falls(self, case: _Case) -> None:
+        """What left the pool, what the price lost with it, and what is no longer locked."""
+        liquidity, price, locked = (case.number(name) for name in ("liquidity", "dex_price", "lp_locked_pct"))
+        if liquidity is not None:
+            height = self._peak("liquidity").highest(liquidity)
+            gone = 1.0 - liquidity / height if height > 0.0 else 0.0
+            if gone >= self.limits.drained:
+                case.add("liquidity", 4.0 * gone, gone, True)
+        if price is not None and price > 0.0:
+            fallen = 1.0 - price / self._peak("dex_price").highest(price)
+            if fallen >= self.limits.fallen:
+                case.add("dex_price", 1.5 * fallen, fallen, False)
+        if locked is not None:
+            lost = self._peak("lp_locked_pct").highest(locked) - locked
+            if lost >= UNLOCKED_PCT:
+                case.add("lp_locked_pct", 1.0, lost, True)
+
+    def _rises(self, case: _Case) -> None:
+        """Taxes, and what few hands hold."""
+        for name, least, weight in (
+            ("buy_tax_pct", self.limits.tax_pct, 1.5),
+            ("sell_tax_pct", self.limits.tax_pct, 2.5),
+            ("top10_holder_pct", self.limits.holders_pct, 1.0),
+            ("creator_holder_pct", self.limits.holders_pct, 1.0),
+        ):
+            value = case.number(name)
+            if value is not None:
+                rise = value - self._peak(name).lowest(value)
+                if rise >= least:
+                    case.add(name, weight * min(rise / least, 2.0), rise, True)
 
     def _peak(self, name: str) -> Peak:
         return self._peaks.setdefault(name, Peak())
