@@ -21,6 +21,46 @@ ABOUT = (
 )
 
 
+DATA = {
+    "type": "object",
+    "required": ["service", "type", "seq", "timestamp", "data"],
+    "properties": {
+        "service": {"enum": [service.name for service in SERVICES]},
+        "type": {"enum": ["snapshot", "update"]},
+        "seq": {"type": "integer", "description": "Offset in the fused topic's partition."},
+        "timestamp": {"type": "string", "format": "date-time"},
+        "cursor": {"type": "string", "description": "Event services: resume after this message."},
+        "part": {"type": "integer"},
+        "parts": {"type": "integer"},
+        "data": {
+            "type": "array",
+            "items": {"type": "object", "description": "As the REST list of the same records."},
+        },
+    },
+}
+ANSWER = {
+    "type": "object",
+    "required": ["service", "type", "data", "timestamp"],
+    "properties": {
+        "service": {"const": "system"},
+        "type": {"enum": ["welcome", "status_update", "subscription_confirmed", "unsubscription_confirmed", "resumed",
+                          "status", "services", "pong", "error"]},
+        "id": {"description": "Of the command that is answered."},
+        "data": {},
+        "timestamp": {"type": "string", "format": "date-time"},
+    },
+}  # fmt: skip
+NOTICE = {
+    "type": "object",
+    "required": ["type", "timestamp"],
+    "properties": {
+        "type": {"enum": ["connection_established", "ping", "slow_consumer", "server_shutdown"]},
+        "timestamp": {"type": "string", "format": "date-time"},
+    },
+}
+"""Shapes of the messages that are no struct: what is pushed, what answers a command, what comes unasked."""
+
+
 def openapi(app: FastAPI) -> dict[str, Any]:
     """OpenAPI 3.1 of the routes, with the shapes that the encoder uses."""
     document = get_openapi(title="Parallax", version=API_VERSION, summary="What is true, how sure, and who disagreed.",
@@ -35,45 +75,8 @@ def openapi(app: FastAPI) -> dict[str, Any]:
 def asyncapi() -> dict[str, Any]:
     """AsyncAPI 3 of the WebSocket protocol."""
     _, components = msgspec.json.schema_components((protocol.Command,), ref_template=REF)
-    data = {
-        "type": "object",
-        "required": ["service", "type", "seq", "timestamp", "data"],
-        "properties": {
-            "service": {"enum": [service.name for service in SERVICES]},
-            "type": {"enum": ["snapshot", "update"]},
-            "seq": {"type": "integer", "description": "Offset in the fused topic's partition."},
-            "timestamp": {"type": "string", "format": "date-time"},
-            "cursor": {"type": "string", "description": "Event services: resume after this message."},
-            "part": {"type": "integer"},
-            "parts": {"type": "integer"},
-            "data": {
-                "type": "array",
-                "items": {"type": "object", "description": "As the REST list of the same records."},
-            },
-        },
-    }
-    answer = {
-        "type": "object",
-        "required": ["service", "type", "data", "timestamp"],
-        "properties": {
-            "service": {"const": "system"},
-            "type": {"enum": ["welcome", "status_update", "subscription_confirmed", "unsubscription_confirmed", "resumed",
-                              "status", "services", "pong", "error"]},
-            "id": {"description": "Of the command that is answered."},
-            "data": {},
-            "timestamp": {"type": "string", "format": "date-time"},
-        },
-    }  # fmt: skip
-    notice = {
-        "type": "object",
-        "required": ["type", "timestamp"],
-        "properties": {
-            "type": {"enum": ["connection_established", "ping", "slow_consumer", "server_shutdown"]},
-            "timestamp": {"type": "string", "format": "date-time"},
-        },
-    }
     names = {"Command": "Command", "Data": "Data", "Answer": "Answer", "Notice": "Notice"}
-    components |= {"Data": data, "Answer": answer, "Notice": notice}
+    components |= {"Data": DATA, "Answer": ANSWER, "Notice": NOTICE}
     messages = {name: {"payload": {"$ref": REF.format(name=shape)}} for name, shape in names.items()}
     channels = {
         path.strip("/").replace("/", "-"): {
