@@ -135,6 +135,7 @@ class Collector:
             self._rounds.close()
             # A job under way may take half of what is left; its answer is worth having, the outbox is worth more.
             await asyncio.wait({polling}, timeout=deadline.left_s() / 2)
+            await self._end([polling])
             left = 0 if pump.done() else await self._box.drain(deadline)
         finally:
             await self._end([pump, polling, stopped, *others])

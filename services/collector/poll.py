@@ -132,7 +132,11 @@ class Poller:
             if isinstance(grant, str):
                 question.line.breaker.release()
                 return _skipped(grant), self._skip(question, grant, number=number)
-            reply, outcome, told_s = await self._try(question, call, kept, number, grant)
+            tried = await self._try(question, call, kept, number, grant)
+            if tried is None:
+                question.line.breaker.release()
+                return _skipped("stopping"), self._skip(question, "stopping", number=number)
+            reply, outcome, told_s = tried
             if outcome.ok or outcome.name == "EMPTY" or not ACTIONS[outcome.name].retry or number > self._retries:
                 break
             wait_s = REQUESTS.wait_s(number, self._draw(), told_s)
@@ -171,7 +175,8 @@ class Poller:
 
     async def _try(
         self, question: Question, call: Call, kept: Entry | None, number: int, grant: Grant
-    ) -> tuple[Reply | Failure, Outcome, float | None]:
+    ) -> tuple[Reply | Failure, Outcome, float | None] | None:
+        """One request; None when the process began to stop while this one waited for its turn."""
         line = question.line
         await self._publisher.room()
         asked = request.authorize(call, line.provider, self._lines.secret(line.provider))
@@ -179,6 +184,8 @@ class Poller:
             held = kept.reply.headers
             asked = replace(asked, etag=held.get("etag"), last_modified=held.get("last-modified"))
         async with self._slots:
+            if self._closing.is_set():
+                return None
             reply = await self._sender.send(asked)
         if isinstance(reply, Reply) and reply.status == 304 and kept is not None:
             reply = cache.revive(kept.reply, reply)

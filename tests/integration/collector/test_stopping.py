@@ -14,10 +14,11 @@ import pytest
 
 from sandbox import broker
 from sandbox.process import free_port
+from services.collector.rounds import Rounds
 from services.common import provision
 from services.common.settings import CommonSettings
 from tests.fixtures import loopback, venue
-from tests.fixtures.collecting import collecting, followed, settings
+from tests.fixtures.collecting import Followed, collecting, followed, settings
 from tests.fixtures.collector_process import flood, longer, prices, process, survives_kills
 from tests.fixtures.loopback import Asked, response
 from tests.fixtures.until import PATIENCE_S, until
@@ -66,6 +67,39 @@ async def test_an_answer_under_way_when_the_stop_comes_is_still_published(
         assert len(await seen.raw()) >= 1
         statuses = [one.status for one in await seen.attempts() if one.outcome == "OK"]
     assert len(statuses) == len(server.asked), "every answer that was asked for was taken"
+
+
+async def test_what_waits_for_its_turn_when_the_stop_comes_is_not_asked_and_said_to_be_skipped(
+    common: CommonSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate, close, asked_then = asyncio.Event(), Rounds.close, list[int]()
+
+    def closing(self: Rounds) -> None:
+        close(self)
+        asked_then.append(len(server.asked))
+        gate.set()
+
+    async def gated(asked: Asked, writer: asyncio.StreamWriter) -> None:
+        await gate.wait()
+        writer.write(response(200, venue.rows(("BTC-USDT", 60000))))
+
+    monkeypatch.setattr(Rounds, "close", closing)
+    async with loopback.http(gated) as server, followed(common) as seen:
+        endpoints = {f"t{number}": venue.ticker(every_s=1, path=f"/{number}") for number in range(40)}
+        home = venue.definition(tmp_path, server.url, endpoints=endpoints)
+        own = settings(common, home, stop_s=60.0, in_flight=2, retries=0)
+        async with collecting(own) as running:
+            await until(lambda: _under_way(seen, 40), "every job is under way when it is due again")
+            assert await running.stop() == 0
+        attempts = await seen.attempts()
+    assert asked_then
+    assert len(server.asked) <= asked_then[0] + 2, "who is told to stop begins nothing; two may have been on their way"
+    assert {one.status for one in attempts if one.outcome == "OK"} == {200}
+    assert len({one.endpoint for one in attempts if one.skip_reason == "stopping"}) > 30
+
+
+async def _under_way(seen: Followed, count: int) -> bool:
+    return len({one.endpoint for one in await seen.attempts() if one.skip_reason == "in_flight"}) == count
 
 
 async def test_a_second_origin_is_refused_before_anything_is_asked(tmp_path: Path) -> None:
