@@ -66,5 +66,35 @@ def _kin(one: Any, network: str) -> Any:
             return one
 
 
-HOOKS: dict[str, Hook] = {"abi_words": abi_words, "split_ids": split_ids, "split_keys": split_keys}
+def base_shares(payload: Any, params: Mapping[str, str]) -> Any:
+    """Pools, in a list or under `pairs`: each also has `base_share`, the part of its value that its base token makes.
+
+    A pool whose numbers do not tell it stays as it is.
+    """
+    if isinstance(payload, list):
+        return [_weighed(pool) for pool in payload]
+    pools = payload.get("pairs") if isinstance(payload, dict) else None
+    return {**payload, "pairs": [_weighed(pool) for pool in pools]} if isinstance(pools, list) else payload
+
+
+def _weighed(pool: Any) -> Any:
+    match pool:
+        case {
+            "priceUsd": str(price),
+            "liquidity": {"usd": int() | float() as usd, "base": int() | float() as base},
+        } if usd > 0:
+            try:
+                return {**pool, "base_share": float(price) * base / usd}
+            except ValueError:
+                return pool
+        case _:
+            return pool
+
+
+HOOKS: dict[str, Hook] = {
+    "abi_words": abi_words,
+    "base_shares": base_shares,
+    "split_ids": split_ids,
+    "split_keys": split_keys,
+}
 """Name in `hook:` of an endpoint -> function of (payload, parameters) -> payload."""
