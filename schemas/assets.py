@@ -95,14 +95,6 @@ class Assets(Mapping[str, Asset]):
         """Our id of the asset whose contract on a chain (our id) this is; None when the table does not know it."""
         return self._contracts.get((chain, address_key(address)))
 
-    def same_money(self, asset: str) -> str:
-        """What an asset is held to or stands for, followed to its end: `binance-bridged-usdt-bnb-smart-chain` -> `usd`."""
-        row = self._assets.get(asset)
-        while row is not None and (row.peg or row.of):
-            asset = row.peg or row.of or asset
-            row = self._assets.get(asset)
-        return asset
-
 
 def address_key(address: str) -> str:
     """An address as it is compared: hexadecimal without case, everything else as written."""

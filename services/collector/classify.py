@@ -70,13 +70,14 @@ ACTIONS: dict[str, Action] = {
 
 
 class Rule(NamedTuple):
-    """One general row: a status range, words in the body, and the class."""
+    """One general row: a status range, words in the body, and the class.
+
+    Words count only in a body that is an error by its shape, or comes with an error status.
+    """
 
     outcome: ErrorClass
     statuses: tuple[int, int] | None = None
     words: re.Pattern[str] | None = None
-    errors_only: bool = True
-    """Words count only in a body that is an error by its shape (or comes with an error status)."""
 
 
 def _words(text: str) -> re.Pattern[str]:

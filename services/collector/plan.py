@@ -161,14 +161,6 @@ class Schedule:
         if fresh_until_ms > slot.due_ms:
             self._again(slot, key, fresh_until_ms)
 
-    def hasten(self, key: str, now_ms: int) -> bool:
-        """Make a job due now; False when it is unknown or running."""
-        slot = self._slots.get(key)
-        if slot is None or slot.running:
-            return False
-        self._again(slot, key, now_ms)
-        return True
-
     def job(self, key: str) -> Job | None:
         """The job of that key."""
         slot = self._slots.get(key)

@@ -110,13 +110,6 @@ def test_a_job_that_went_is_not_started_any_more() -> None:
     schedule.finished("acme|ticker", first)
 
 
-def test_hasten_makes_a_job_due_now_unless_it_runs() -> None:
-    schedule, first = one_job(60_000)
-    assert schedule.hasten("acme|ticker", first - 10)
-    assert started(schedule, first - 10) == [first - 10]
-    assert not schedule.hasten("acme|ticker", first)
-
-
 @pytest.mark.parametrize(
     ("started_ms", "expected"),
     [

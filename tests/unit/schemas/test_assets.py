@@ -99,11 +99,6 @@ def test_a_contract_is_one_asset_on_one_chain(chain: str, address: str, asset: s
     assert ASSETS.by_contract(chain, address) == asset
 
 
-def test_money_is_followed_to_its_end() -> None:
-    names = ("binance-bridged-usdt-bnb-smart-chain", "euro-coin", "ethena-staked-usde", "bitcoin", "unknown")
-    assert [ASSETS.same_money(name) for name in names] == ["usd", "euro", "usd", "bitcoin", "unknown"]
-
-
 def test_the_money_of_the_contracts_is_there_and_quotes_prices() -> None:
     money = ("usd", "euro", "british-pound", "japanese-yen", "korean-won", "tether", "usd-coin", "bitcoin")
     assert [name for name in money if not ASSETS[name].quote] == []
