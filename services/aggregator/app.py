@@ -110,7 +110,7 @@ def build(settings: AggregatorSettings, names: Iterable[str]) -> Any:
         """Faust's app, with the host of the partitions, the producer and the operations server in its life."""
 
         owner = host
-        linger_s = settings.linger_ms / 1000.0
+        linger_ms = settings.linger_ms
 
         async def on_start(self) -> None:
             """Open what the partitions need before any is assigned."""

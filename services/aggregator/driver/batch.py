@@ -1,4 +1,4 @@
-"""The batch transport: Faust's aiokafka driver, but an agent gets one event per fetched batch of a partition.
+"""The batch transport: Faust's aiokafka driver, but an agent gets one event per fetch: all that it brought of the topic.
 
 Registered in the entry-point group `faust.transports`, so that broker URLs `batch://host:port` select it. Guards against
 what a rebalance does to a driver are marked with the letters of docs/decisions (batch driver).
@@ -17,35 +17,54 @@ from faust.transport.consumer import ensure_TP
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
 
-from services.aggregator.driver.ports import FULL_RECORDS, Owner
+from services.aggregator.driver.ports import Owner
 
-BUSY_PER_S = 500.0
-"""From this many records a second on, fetches are spaced, because small batches cost forty times as much per record."""
+GATHER_BYTES = 128 * 1024
+"""While records come, the broker answers a fetch with this much (compressed) or after `linger_ms`, whichever is first: with what
+all partitions have, because small batches cost forty times as much per record. A log that is ahead is never waited for."""
+QUIET_WAIT_MS = 100
+"""While nothing comes, the broker holds a fetch for so long, and answers with the first record. Not longer, because nothing else
+is fetched meanwhile: a partition that was just recovered, or sought back, waits for the end of it."""
+QUIET_AFTER_S = 0.05
+"""Without a record for so long, nothing comes."""
+TIMEOUT_S = 0.5
+"""How long to wait for a record of a quiet log before looking whether anything else has changed."""
+
+Batch = tuple[TP, list[Any]]
+"""What one fetch brought of a partition."""
 
 log = logging.getLogger(__name__)
 
 
-FETCH_WAIT_MS = 20
-"""How long the broker may hold a fetch that finds nothing. A fetch asks only for partitions without buffered records, and
-while it is held nothing else is fetched: with Faust's 1,500 ms a busy partition stood still for so long, several times a minute."""
+def held(found: bool, linger_ms: int) -> tuple[int, int]:
+    """How many bytes end the wait of the next fetch at the broker, and after how many milliseconds it ends without them."""
+    return (GATHER_BYTES, linger_ms) if found else (1, QUIET_WAIT_MS)
 
 
 class ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
-    """The consumer's thread, with an assignor that gives all categories of an entity to one worker."""
+    """The consumer's thread, with an assignor that gives all categories of an entity to one worker, and fetches by load."""
 
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
         # Round robin, which Faust fixes, spreads the categories of one partition over the workers.
         consumer._partition_assignment_strategy = (RangePartitionAssignor,)
-        consumer._fetch_max_wait_ms = FETCH_WAIT_MS
+        consumer._fetch_max_wait_ms = self.app.linger_ms
         return consumer
+
+    async def _fetch_records(
+        self, consumer: Any, active_partitions: Any, timeout: float | None = None, max_records: int | None = None
+    ) -> Any:
+        found = await super()._fetch_records(consumer, active_partitions, timeout, max_records)
+        # Before the next fetch is sent, which is the next turn of this thread's loop.
+        fetcher = consumer._fetcher
+        fetcher._fetch_min_bytes, fetcher._fetch_max_wait_ms = held(bool(found), self.app.linger_ms)
+        return found
 
 
 class Consumer(driver.Consumer):  # type: ignore[misc]
     """A consumer whose messages are batches and whose offsets belong to the engine."""
 
     owner: Owner
-    linger_s: float = 0.0
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -53,11 +72,9 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
         """Offset that the next delivered record of a partition must have."""
         self._asked: dict[TP, int] = {}
         """Offset that was already sought back to: a second gap there is one of the log itself."""
-        self._per_s = 0.0
         self.fetched_s = time.monotonic()
         """When the loop last turned."""
         self.owner = self.app.owner
-        self.linger_s = self.app.linger_s
 
     def _new_consumer_thread(self) -> Any:
         return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
@@ -97,8 +114,7 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
 
     async def _drain_messages(self, fetcher: Any) -> None:
         stopped, fetcher_stopped = self._stopped.is_set, fetcher._stopped.is_set
-        loop = asyncio.get_running_loop()
-        last_s = loop.time()
+        timeout_s = QUIET_AFTER_S
         try:
             while not (stopped() or fetcher_stopped()):
                 if not self.flow_active:
@@ -110,14 +126,15 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
                     continue
                 self.fetched_s = time.monotonic()
                 generation = self.app.consumer_generation_id
-                fetched: Mapping[TP, list[Any]] = await self._getmany(wanted, timeout=0.5)
-                count = 0
-                for tp, records in fetched.items():
-                    if records and await self._deliver(ensure_TP(tp), records, generation):
-                        count += len(records)
-                now_s = loop.time()
-                await self._linger(count, now_s - last_s)
-                last_s = now_s
+                fetched: Mapping[TP, list[Any]] = await self._getmany(wanted, timeout=timeout_s)
+                timeout_s = QUIET_AFTER_S if fetched else TIMEOUT_S
+                topics: dict[str, list[Batch]] = {}
+                for found, records in fetched.items():
+                    tp = ensure_TP(found)
+                    if records and await self._in_order(tp, records, generation):
+                        topics.setdefault(tp.topic, []).append((tp, records))
+                for batches in topics.values():
+                    await self._deliver(batches, generation)
         except self.consumer_stopped_errors:
             if not self.transport.app.should_stop:
                 raise
@@ -126,7 +143,8 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
             if not self.transport.app.should_stop:
                 raise
 
-    async def _deliver(self, tp: TP, records: list[Any], generation: int) -> bool:
+    async def _in_order(self, tp: TP, records: list[Any], generation: int) -> bool:
+        """Whether these follow what was delivered; when some are missing before them, the partition is sought back."""
         expected = self.next.get(tp)
         first = records[0].offset
         if generation != self.app.consumer_generation_id or not self.flow_active or expected is None:
@@ -138,25 +156,25 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
             self.owner.healed(tp, expected, first)
             await self._seek(tp, expected)
             return False
-        message = _message(tp, records, generation)
-        await self.wait_first(self.callback(message), self.suspend_flow.wait())
-        if self.flow_active and generation == self.app.consumer_generation_id:
-            self.next[tp] = records[-1].offset + 1
-            self._read_offset[tp] = records[-1].offset
         return True
 
-    async def _linger(self, count: int, took_s: float) -> None:
-        if took_s > 0:
-            weight = min(1.0, took_s)
-            self._per_s += weight * (count / took_s - self._per_s)
-        if self._per_s > BUSY_PER_S and count < FULL_RECORDS:
-            await asyncio.sleep(self.linger_s)
+    async def _deliver(self, batches: list[Batch], generation: int) -> None:
+        """Hand what a fetch brought of one topic to its agent."""
+        if generation != self.app.consumer_generation_id or not self.flow_active:
+            return
+        await self.wait_first(self.callback(_message(batches, generation)), self.suspend_flow.wait())
+        if self.flow_active and generation == self.app.consumer_generation_id:
+            for tp, records in batches:
+                self.next[tp] = records[-1].offset + 1
+                self._read_offset[tp] = records[-1].offset
 
 
-def _message(tp: TP, records: list[Any], generation: int) -> ConsumerMessage:
+def _message(batches: list[Batch], generation: int) -> ConsumerMessage:
+    """One message of several partitions; Faust files it under the first, which matters to nobody, since offsets are the engine's."""
+    tp, records = batches[0]
     last = records[-1]
     return ConsumerMessage(
-        tp.topic, tp.partition, last.offset, last.timestamp / 1000.0, last.timestamp_type, [], None, records, None, 0, 0, tp,
+        tp.topic, tp.partition, last.offset, last.timestamp / 1000.0, last.timestamp_type, [], None, batches, None, 0, 0, tp,
         generation_id=generation,
     )  # fmt: skip
 
@@ -169,5 +187,5 @@ class Transport(driver.Transport):  # type: ignore[misc]
 
 
 async def intake(app: Any, message: Any) -> None:
-    """Hand a batch to its partition."""
-    await app.owner.receive(message.tp, message.value, message.generation_id)
+    """Hand batches to their partitions."""
+    await app.owner.receive(message.value, message.generation_id)

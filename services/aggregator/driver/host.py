@@ -37,6 +37,8 @@ SWEEP_TAKE = 1000
 ASIDES_AT_ONCE = 500
 TURN_S = 0.01
 """Grain of the timer that looks for keys whose interval is over."""
+PASSED_MS = 10
+"""What is due goes out with the records of the next fetch; after so many milliseconds, without them."""
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +66,6 @@ class Held:
         self.committable: int | None = None
         self.asides_sent = 0
         self.asides_kick = asyncio.Event()
-        self.lag = 0
 
 
 class Host:
@@ -246,19 +247,25 @@ class Host:
 
     # --- folding --------------------------------------------------------------------------------------------------
 
-    async def receive(self, tp: TP, records: Sequence[Any], generation: int) -> None:
-        """Fold a batch, and wake the lane that sends; waits when more is changed than a checkpoint should hold."""
-        held = self.held.get(tp)
-        if held is None or not held.live or held.partition is None or generation != self._generation:
+    async def receive(self, batches: Sequence[tuple[TP, Sequence[Any]]], generation: int) -> None:
+        """Fold batches, and wake the lanes that send; waits when more is changed than a checkpoint should hold."""
+        if generation != self._generation:
             return
-        partition = held.partition
-        fold(partition, records, int(time.monotonic() * 1000), is_behind(records, time.time() * 1000))
-        self.metrics.observe("batch_records", len(records))
-        count(self.metrics, held.category, partition.take_counts())
-        if partition.asides:
-            held.asides_kick.set()
-        held.kick.set()
-        if len(partition.changed) > 2 * self.settings.checkpoint_keys:
+        full = []
+        for tp, records in batches:
+            held = self.held.get(tp)
+            if held is None or not held.live or held.partition is None:
+                continue
+            partition = held.partition
+            fold(partition, records, int(time.monotonic() * 1000), is_behind(records, time.time() * 1000))
+            self.metrics.observe("batch_records", len(records))
+            count(self.metrics, held.category, partition.take_counts())
+            if partition.asides:
+                held.asides_kick.set()
+            held.kick.set()
+            if len(partition.changed) > 2 * self.settings.checkpoint_keys:
+                full.append(held)
+        for held in full:
             await held.idle.wait()
 
     # --- sending --------------------------------------------------------------------------------------------------
@@ -311,7 +318,10 @@ class Host:
             if cut is not None and await self._close(held, partition, finish):
                 if finish:
                     return
-            elif not writes and not (finish and cut is not None):
+            elif cut is None and len(fused) < TAKE and len(candles) < CANDLES_TAKE:
+                # What has become due meanwhile goes with what the next fetch brings: few large writes instead of many small.
+                return
+            elif not writes and not finish:
                 return
 
     def _cut_due(self, held: Held, now_s: float) -> bool:
@@ -377,7 +387,7 @@ class Host:
                 partition = held.partition
                 if not held.live or partition is None:
                     continue
-                if partition.overdue(now_ms) or (partition.cut is None and self._cut_due(held, now_s)):
+                if partition.overdue(now_ms - PASSED_MS) or (partition.cut is None and self._cut_due(held, now_s)):
                     held.kick.set()
             await asyncio.sleep(TURN_S)
 

@@ -24,6 +24,7 @@ CONSUMER = "faust.transport.drivers.aiokafka:Consumer"
 THREAD = "faust.transport.drivers.aiokafka:AIOKafkaConsumerThread"
 TRANSPORT = "faust.transport.drivers.aiokafka:Transport"
 AIOKAFKA = "aiokafka:AIOKafkaConsumer"
+FETCHER = "aiokafka.consumer.fetcher:Fetcher"
 
 NAMES: tuple[Name, ...] = (
     Name(TRANSPORT, "Consumer", None, "the transport makes our consumer"),
@@ -43,6 +44,12 @@ NAMES: tuple[Name, ...] = (
     Name(CONSUMER, "maybe_wait_for_commit_to_finish", (), "a commit that runs would swallow ours"),
     Name(CONSUMER, "force_commit", ("topics", "start_new_transaction"), "commit now, inside a revocation"),
     Name(THREAD, "_create_worker_consumer", ("transport",), "set the range assignor before the consumer starts"),
+    Name(
+        THREAD,
+        "_fetch_records",
+        ("consumer", "active_partitions", "timeout", "max_records"),
+        "set how long the next is held",
+    ),
     Name(THREAD, "_ensure_consumer", (), "the aiokafka consumer of the thread"),
     Name(THREAD, "commit", ("offsets",), "prove membership"),
     Name(THREAD, "seek", ("partition", "offset"), "go back over a gap"),
@@ -51,4 +58,7 @@ NAMES: tuple[Name, ...] = (
     Name(AIOKAFKA, "_coordinator", None, "its generation tells whether the group threw us out"),
     Name(AIOKAFKA, "_partition_assignment_strategy", None, "the assignor"),
     Name(AIOKAFKA, "_fetch_max_wait_ms", None, "how long a fetch may be held"),
+    Name(AIOKAFKA, "_fetcher", None, "what sends the fetches"),
+    Name(FETCHER, "_fetch_max_wait_ms", None, "how long the next fetch may be held"),
+    Name(FETCHER, "_fetch_min_bytes", None, "how much ends the wait of the next fetch"),
 )

@@ -102,4 +102,4 @@ async def intake(app: Any, message: Any) -> None:
             await host.consumer.go_to(tp, expected)
             return
     record = OneRecord(message.offset, int((message.timestamp or 0) * 1000), message.key, message.value)
-    await host.receive(tp, (record,), message.generation_id)
+    await host.receive([(tp, (record,))], message.generation_id)

@@ -1,7 +1,8 @@
-"""When an aggregator waits for more before it sends: only behind a log that is truly ahead."""
+"""When an aggregator waits for more: before it sends, only behind a log that is truly ahead; before it fetches, by load."""
 
 from __future__ import annotations
 
+from services.aggregator.driver.batch import held
 from services.aggregator.driver.host import BEHIND_MS, is_behind
 from services.aggregator.driver.ports import FULL_RECORDS
 from services.aggregator.driver.stock import OneRecord
@@ -23,3 +24,11 @@ def test_a_burst_of_fresh_records_is_not() -> None:
 
 def test_a_few_old_records_are_not() -> None:
     assert is_behind(batch(FULL_RECORDS - 1, BEHIND_MS * 9), NOW_MS) is False
+
+
+def test_while_records_come_the_broker_gathers_them() -> None:
+    assert held(True, 10) == (131_072, 10)
+
+
+def test_the_first_record_of_a_quiet_log_ends_the_wait() -> None:
+    assert held(False, 10) == (1, 100)
