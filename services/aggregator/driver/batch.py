@@ -162,7 +162,12 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
         """Hand what a fetch brought of one topic to its agent."""
         if generation != self.app.consumer_generation_id or not self.flow_active:
             return
-        await self.wait_first(self.callback(_message(batches, generation)), self.suspend_flow.wait())
+        handed = asyncio.ensure_future(self.callback(_message(batches, generation)))
+        await asyncio.sleep(0)
+        if handed.done():
+            handed.result()
+        else:
+            await self.wait_first(handed, self.suspend_flow.wait())
         if self.flow_active and generation == self.app.consumer_generation_id:
             for tp, records in batches:
                 self.next[tp] = records[-1].offset + 1

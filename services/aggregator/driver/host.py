@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import itertools
 import logging
 import time
 from collections.abc import Mapping, Sequence
@@ -12,6 +13,7 @@ from typing import Any
 from faust.types import TP
 
 from schemas import topics
+from services.aggregator.driver.held import Held
 from services.aggregator.driver.measure import count
 from services.aggregator.driver.membership import Membership
 from services.aggregator.driver.ports import FULL_RECORDS
@@ -39,6 +41,9 @@ TURN_S = 0.01
 """Grain of the timer that looks for keys whose interval is over."""
 PASSED_MS = 10
 """What is due goes out with the records of the next fetch; after so many milliseconds, without them."""
+SLOW_TURNS = 10
+"""Bars, checkpoints and counters are looked after in every tenth turn: an open bar is sent once a second at most, so that a
+tenth of a second gathers many into one write."""
 
 log = logging.getLogger(__name__)
 
@@ -46,26 +51,6 @@ log = logging.getLogger(__name__)
 def is_behind(records: Sequence[Any], wall_ms: float) -> bool:
     """Whether a batch says that much more of the log is still to come; it paces what is sent, never what is said."""
     return len(records) >= FULL_RECORDS and wall_ms - records[-1].timestamp >= BEHIND_MS
-
-
-class Held:
-    """One assigned partition."""
-
-    def __init__(self, tp: TP, category: str, since_s: float) -> None:
-        self.tp = tp
-        self.category = category
-        self.partition: Partition | None = None
-        self.live = False
-        self.kick = asyncio.Event()
-        self.idle = asyncio.Event()
-        self.idle.set()
-        self.tasks: list[asyncio.Task[None]] = []
-        self.since_s = since_s
-        """When the partition stopped folding, to measure the pause."""
-        self.cut_at_s = since_s
-        self.committable: int | None = None
-        self.asides_sent = 0
-        self.asides_kick = asyncio.Event()
 
 
 class Host:
@@ -148,6 +133,8 @@ class Host:
         await _cancel([task for held in self.held.values() for task in held.tasks])
         for held in self.held.values():
             held.tasks = []
+            if held.partition is not None:
+                count(self.metrics, held.category, held.partition.take_counts())
 
     async def _flush(self) -> bool:
         """Send, checkpoint and let commit everything that was folded; False when it takes longer than half a session."""
@@ -258,13 +245,12 @@ class Host:
                 continue
             partition = held.partition
             fold(partition, records, int(time.monotonic() * 1000), is_behind(records, time.time() * 1000))
-            self.metrics.observe("batch_records", len(records))
-            count(self.metrics, held.category, partition.take_counts())
             if partition.asides:
                 held.asides_kick.set()
             held.kick.set()
             if len(partition.changed) > 2 * self.settings.checkpoint_keys:
                 full.append(held)
+        self.metrics.observe("batch_records", sum(len(records) for _, records in batches))
         for held in full:
             await held.idle.wait()
 
@@ -294,8 +280,9 @@ class Host:
                 partition.candles.sweep(SWEEP_TAKE)
             log_ms = partition.log_ms
             fused = partition.take(int(now_s * 1000), TAKE)
-            candles = partition.candles.take(CANDLES_TAKE)
             cut = partition.cut
+            candles = partition.candles.take(CANDLES_TAKE) if held.bars or cut is not None else []
+            held.bars = len(candles) >= CANDLES_TAKE
             state = partition.take_cut(CUT_TAKE) if cut is not None else []
             told, partition.announcements = partition.announcements, []
             writes = []
@@ -318,7 +305,7 @@ class Host:
             if cut is not None and await self._close(held, partition, finish):
                 if finish:
                     return
-            elif cut is None and len(fused) < TAKE and len(candles) < CANDLES_TAKE:
+            elif cut is None and len(fused) < TAKE and not held.bars:
                 # What has become due meanwhile goes with what the next fetch brings: few large writes instead of many small.
                 return
             elif not writes and not finish:
@@ -379,16 +366,23 @@ class Host:
         ]
 
     async def turn(self) -> None:
-        """Wake lanes whose keys are due, for ever."""
-        while True:
+        """Wake lanes that have something to send, for ever."""
+        for number in itertools.count():
             now_s = time.monotonic()
             now_ms = int(now_s * 1000)
+            slow = number % SLOW_TURNS == 0
             for held in self.held.values():
                 partition = held.partition
                 if not held.live or partition is None:
                     continue
-                if partition.overdue(now_ms - PASSED_MS) or (partition.cut is None and self._cut_due(held, now_s)):
+                due_ms = partition.due.next_ms
+                if due_ms is not None and due_ms <= now_ms - PASSED_MS:
                     held.kick.set()
+                if slow:
+                    count(self.metrics, held.category, partition.take_counts())
+                    if partition.overdue(now_ms) or (partition.cut is None and self._cut_due(held, now_s)):
+                        held.bars = True
+                        held.kick.set()
             await asyncio.sleep(TURN_S)
 
 
