@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -25,6 +26,8 @@ from tests.fixtures.until import PATIENCE_S, until
 pytestmark = pytest.mark.topics("raw.market", "dlq")
 
 TOPIC = "raw.market"
+BEGIN_MS = time.time_ns() // 1_000_000
+"""Times of the records: of older ones the broker would drop what the topic need not keep, at a moment of its own."""
 
 
 @asynccontextmanager
@@ -58,7 +61,7 @@ async def everything(common: CommonSettings, topic: str = TOPIC) -> list[Any]:
 
 def record(number: int, key: str = "asset:bitcoin", size: int = 10) -> Record:
     return Record(
-        key.encode(), str(number).encode().rjust(size, b"0"), 1_795_305_600_000 + number, (("n", str(number).encode()),)
+        key.encode(), str(number).encode().rjust(size, b"0"), BEGIN_MS + number, (("n", str(number).encode()),)
     )
 
 
@@ -73,7 +76,7 @@ async def test_records_arrive_whole_and_in_order_in_the_partition_of_their_key(c
     by_key: dict[bytes, list[int]] = {}
     for one in found:
         number = int(one.value)
-        assert (one.timestamp, one.headers) == (1_795_305_600_000 + number, (("n", str(number).encode()),))
+        assert (one.timestamp, one.headers) == (BEGIN_MS + number, (("n", str(number).encode()),))
         assert one.partition == kafka.partition_of(one.key, 4)
         by_key.setdefault(one.key, []).append(number)
     assert all(numbers == sorted(numbers) for numbers in by_key.values())
@@ -154,7 +157,7 @@ async def test_what_is_not_taken_in_time_is_counted(common: CommonSettings) -> N
 async def test_a_record_that_the_broker_refuses_is_reported_and_the_others_arrive(common: CommonSettings) -> None:
     refused: list[Any] = []
     async with running(common, refused=refused) as box:
-        huge = Record(b"asset:bitcoin", os.urandom(3_000_000), 1_795_305_600_000)
+        huge = Record(b"asset:bitcoin", os.urandom(3_000_000), BEGIN_MS)
         for one in (record(1), huge, record(2)):
             box.put(TOPIC, one)
         assert await box.drain(Deadline.after_s(PATIENCE_S)) == 0
