@@ -25,10 +25,14 @@ class Asked(NamedTuple):
 
 
 def asked(provider: Provider, method: str, path: str, query: str, body: bytes) -> Asked | None:
-    """The endpoint of a request to the simulator, which knows the path but not the host; None when there is none."""
+    """The endpoint of a request to the simulator; None when there is none.
+
+    Of the host it knows only what the path begins with, where the host says what is asked for.
+    """
     hosts = {urlsplit(base).netloc for bases in (provider.bases.values(), *provider.mirrors.values()) for base in bases}
-    for host in sorted(hosts):
-        for found in match([provider], f"https://{host}{path}?{query}", method, body or None):
+    fixed = sorted(host for host in hosts if not _HOLE.search(host))
+    for address in (*([path.lstrip("/")] if len(fixed) < len(hosts) else []), *(f"{host}{path}" for host in fixed)):
+        for found in match([provider], f"https://{address}?{query}", method, body or None):
             endpoint = provider.endpoints[found.endpoint]
             texts = _defaults(endpoint) | found.params
             repeated = parse_qsl(query)

@@ -23,11 +23,15 @@ class Upstream:
         return self._sandbox is not None
 
     def http(self, provider: str, url: str) -> str:
-        """Address for a request: `<simulator>/<provider>/<path of url>`, or `url` itself."""
+        """Address for a request: `<simulator>/<provider>/<path of url>`, or `url` itself.
+
+        A host with a hole says what is asked for, as `{chain}.acme.example` does, so it goes before the path.
+        """
         if self._sandbox is None:
             return url
         parts, here = urlsplit(url), self._sandbox
-        path = f"{here.path}/{provider}{parts.path}"
+        told = f"/{parts.netloc}" if "{" in parts.netloc else ""
+        path = f"{here.path}/{provider}{told}{parts.path}"
         return urlunsplit((here.scheme, here.netloc, path, parts.query, ""))
 
     def socket(self, provider: str, url: str) -> str:

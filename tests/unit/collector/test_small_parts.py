@@ -44,6 +44,7 @@ def test_the_simulator_takes_the_place_of_every_host() -> None:
     sandbox = upstream(CollectorSettings(sandbox_url="http://127.0.0.1:9/sim/"))
     assert (sandbox.origin, sandbox.simulated) == ("sandbox", True)
     assert sandbox.http("acme", "https://a.b/v1?x=1") == "http://127.0.0.1:9/sim/acme/v1?x=1"
+    assert sandbox.http("acme", "https://{chain}.a.b/v1") == "http://127.0.0.1:9/sim/acme/{chain}.a.b/v1"
     assert sandbox.socket("acme", "wss://a.b:9443/stream?s=x") == "ws://127.0.0.1:9/sim/acme/stream?s=x"
     assert Upstream("sandbox", "https://s").socket("acme", "wss://a.b/ws") == "wss://s/acme/ws"
 
