@@ -78,7 +78,8 @@ def _run(args: argparse.Namespace, now_ms: int) -> int:
     asked = _asked(args, versions, now_ms)
     account = Account(asked.examples, rows={})
     code = run(lambda stop: remap(settings.read(CommonSettings), asked, versions, account, stop))
-    _show(account, args.json)
+    if code == DONE or account.bodies:
+        _show(account, args.json)
     return code
 
 

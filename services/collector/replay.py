@@ -258,7 +258,8 @@ def _run(args: argparse.Namespace) -> int:
             account.add(one)
     else:
         code = run(lambda stop: _publish(stream, account, factor, stop))
-    _tell(account, args.json)
+    if code == DONE or account.rows:
+        _tell(account, args.json)
     return code
 
 

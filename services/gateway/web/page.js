@@ -23,6 +23,7 @@ const digits = (text) => {
   return value.toLocaleString("en-US", { minimumFractionDigits: Math.min(2, places), maximumFractionDigits: places });
 };
 const rough = (text) => Number(text) > 0 && Number(text) < 1e-6 ? Number(text).toExponential(2) : Number(text).toLocaleString("en-US", { maximumSignificantDigits: 3 });
+const signed = (value) => value.toLocaleString("en-US", { signDisplay: "exceptZero", minimumFractionDigits: 2, maximumFractionDigits: 2 });
 const rankOf = (record) => record.rank ?? 1e9;
 const cell = (tr, className) => { const td = document.createElement("td"); if (className) td.className = className; tr.append(td); return td; };
 
@@ -89,7 +90,7 @@ function paint() {
     row.words.textContent = record.confidence === null ? "–" : record.confidence.toFixed(3);
     cells.spread.textContent = record.spread === null ? "–" : `${(record.spread * 1e4).toFixed(1)} bps`;
     cells.sources.textContent = `${record.sources_used}/${record.sources_total}`;
-    cells.change.textContent = record.change_24h_pct === null ? "–" : `${record.change_24h_pct >= 0 ? "+" : ""}${record.change_24h_pct.toFixed(2)} %`;
+    cells.change.textContent = record.change_24h_pct === null ? "–" : `${signed(record.change_24h_pct)} %`;
     cells.origin.textContent = record.origin;
     age(row, record);
   }

@@ -49,3 +49,14 @@ def test_a_definition_that_is_not_there_is_told(tmp_path: Path, capsys: pytest.C
 def test_a_pace_that_is_none_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str], speed: str) -> None:
     assert replay.main([str(tmp_path), "--speed", speed]) == 2
     assert capsys.readouterr().err == f"--speed: expected full, recorded or a number above 0, got {speed!r}\n"
+
+
+@pytest.mark.parametrize("command", ["replay", "remap"])
+def test_what_was_not_done_is_not_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str) -> None:
+    (tmp_path / "manifest.json").write_text(MANIFEST)
+    (tmp_path / "a.json").write_text("{}")
+    code = replay.main([str(tmp_path)]) if command == "replay" else remap.main(["--provider", "binance"])
+    said = capsys.readouterr()
+    assert (code, said.out) == (1, "")
+    assert "PARALLAX_KAFKA: expected a Kafka broker, got none at 127.0.0.1:1" in said.err
+    assert "0 events" not in said.err
