@@ -77,6 +77,7 @@ def _list(simulator: Simulator, as_json: bool) -> int:
     if as_json:
         sys.stdout.write(json.dumps(rows) + "\n")
     else:
-        for row in rows:
-            sys.stdout.write(f"{row['provider']:<24} {row['name']:<28} {'yes' if row['simulated'] else row['why']}\n")
+        words = [(row["provider"], row["name"], "yes" if row["simulated"] else row["why"]) for row in rows]
+        for provider, name, simulated in (("provider", "endpoint or stream", "simulated"), *words):
+            sys.stdout.write(f"{provider:<24} {name:<28} {simulated}\n")
     return lifecycle.EXIT_DONE
