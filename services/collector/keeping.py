@@ -51,9 +51,8 @@ class Keeper:
         if verdict is not None and verdict.differences and (verdict.changed or not self._archives):
             reason, detail = "SCHEMA_DRIFT", verdict.words
         elif mapped is not None and mapped.faults:
-            fault = mapped.faults[0]
             reason = "ROWS" if outcome.ok else reason
-            detail = f"{len(mapped.faults)} faults; first: {fault.field}: {fault.reason}, got {fault.got}"
+            detail = f"faults: {len(mapped.faults)}; first: {mapped.faults[0].words}"
         elif outcome.name not in ("MALFORMED", "SCHEMA_DRIFT"):
             return
         self._publisher.dead(reason, line.provider.id, line.name, reply.body, reply.received_ms, detail)

@@ -103,7 +103,7 @@ def _changed(place: Place, before: Seen, now: Seen, strangers: Mapping[Kind, int
     kind = max(strangers, key=lambda one: strangers[one])
     count = sum(strangers.values())
     wanted = " or ".join(sorted(before.kinds)) or " or ".join(sorted(place.reads))
-    words = f"`{place.text}` is a {kind} like {now.examples[kind]} in {_share(count, now.valued)}, expected a {wanted}"
+    words = f"`{place.text}` is {_one(kind)} like {now.examples[kind]} in {_share(count, now.valued)}, expected {_one(wanted)}"
     return Evidence(Difference("type", place.name, place.text, words), count, SOON)
 
 
@@ -125,6 +125,10 @@ def _missing(place: Place, before: Seen, now: Seen, rows: Sequence[Row]) -> list
         words += f"; `{name}` is new and like it: renamed?"
     need = AT_ONCE if alike >= ALIKE else SOON if place.required else LATER
     return [Evidence(Difference("missing", place.name, place.text, words), now.rows, need)]
+
+
+def _one(kind: str) -> str:
+    return f"an {kind}" if kind[0] in "aeio" else f"a {kind}"
 
 
 def _share(count: int, rows: int) -> str:

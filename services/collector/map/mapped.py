@@ -21,6 +21,11 @@ class RowFault(NamedTuple):
     reason: str
     got: str
 
+    @property
+    def words(self) -> str:
+        """Which field, why, and what came, if anything did."""
+        return f"{self.field}: {self.reason}" + f", got {self.got}" * bool(self.got)
+
 
 class BookChange(NamedTuple):
     """Levels of one order book as a venue said them, (price, size); size 0 deletes."""

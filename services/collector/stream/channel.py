@@ -268,7 +268,7 @@ class Channel:
                 self._resync(resync)
         if mapped.faults or mapped.drift:
             fault = mapped.faults[0] if mapped.faults else None
-            detail = f"{fault.field}: {fault.reason}, got {fault.got}" if fault else mapped.drift[0]
+            detail = fault.words if fault else mapped.drift[0]
             self._tally.faults += len(mapped.faults)
             self._metrics.inc("rows_failed_total", len(mapped.faults), provider=self._provider.id)
             self._bury(frame, received_ms, "ROWS" if fault else "SCHEMA_DRIFT", detail)

@@ -113,7 +113,7 @@ async def test_a_renamed_field_and_a_new_unit_are_held_back_told_and_taken_up_ag
         await topics.until_state("schema_drift", "firing")
 
         simulator.behave(retype={"bid": "object"})
-        retyped = await until_outcome(seen, "SCHEMA_DRIFT", detail="bid: `bid` is a object")
+        retyped = await until_outcome(seen, "SCHEMA_DRIFT", detail="bid: `bid` is an object")
         assert {"last", "ask", "volume_base_24h"} == {
             name for one in await since(seen, retyped) for name in one.metrics
         }

@@ -47,7 +47,7 @@ def test_no_endpoint_drifts_while_the_simulator_is_healthy() -> None:
     [
         (Behaviour(scale={"current_price": 100.0}), "price: 10^2 times"),
         (Behaviour(rename={"current_price": "currentPrice"}), "`currentPrice` is new and like it: renamed?"),
-        (Behaviour(retype={"total_volume": "object"}), "volume_24h: `total_volume` is a object"),
+        (Behaviour(retype={"total_volume": "object"}), "volume_24h: `total_volume` is an object"),
     ],
     ids=["unit", "name", "type"],
 )

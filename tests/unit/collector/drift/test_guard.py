@@ -83,7 +83,7 @@ DRIFTS = [
     ("inner object renamed", renamed("quote", "quotes"), "bid: `quote.bid` is missing in all 5 rows; `quotes` is new and like it: renamed?", 0, {"last", "volume_base_24h", "pair_status"}),
     ("entity renamed", renamed("s", "sym"), "entity: `s` is missing in all 5 rows", 0, set()),
     ("time renamed", renamed("t", "ts"), "event: `t` is missing in all 5 rows; `ts` is new and like it: renamed?", 0, {"last", "bid", "volume_base_24h", "pair_status"}),
-    ("number becomes an object", put("vol", {"base": 12.5}), "volume_base_24h: `vol or v` is a object like {'base': 12.5} in all 5 rows, expected a number", 0, {"last", "bid", "pair_status"}),
+    ("number becomes an object", put("vol", {"base": 12.5}), "volume_base_24h: `vol or v` is an object like {'base': 12.5} in all 5 rows, expected a number", 0, {"last", "bid", "pair_status"}),
     ("number becomes a word", put("vol", "12.5 BTC"), "volume_base_24h: `vol or v` is a word like '12.5 BTC' in all 5 rows, expected a number", 0, {"last", "bid", "pair_status"}),
     ("number becomes a flag", put("vol", True), "volume_base_24h: `vol or v` is a bool like True in all 5 rows, expected a number", 0, {"last", "bid", "pair_status"}),
     ("a word that nobody knows", put("state", "TRADING"), "pair_status: `state` says 'TRADING' in all 5 rows, expected one of off, on", 0, {"last", "bid", "volume_base_24h"}),
@@ -273,7 +273,7 @@ def top_of_book() -> list[Raw]:
 
 BOOK_DRIFTS = [
     ("a side renamed", {"b": ..., "bids": [["100.5", "1"]]}, "book: `b` is missing in 1 of 1 rows"),
-    ("a side is an object", {"b": {"100.5": "1"}}, "book: `b` is a object like {'100.5': '1'} in 1 of 1 rows, expected a list"),
+    ("a side is an object", {"b": {"100.5": "1"}}, "book: `b` is an object like {'100.5': '1'} in 1 of 1 rows, expected a list"),
     ("levels of another form", {"b": [{"p": 100.5}]}, "book: `levels` cannot be used in one row: a level without price and size, got {'p': 100.5}"),
 ]  # fmt: skip
 
