@@ -18,6 +18,10 @@ _PER_MS = {"s": 0, "ms": 1, "us": 1_000, "ns": 1_000_000}
 """Units in a millisecond; whole, so that nanoseconds stay exact. Seconds are divided."""
 
 
+MINUS = "\u2212"
+"""The minus that typographers set; a value of ours has its own sign."""
+
+
 def number_like(value: float, example: Any, whole: bool = False) -> Any:
     """`value` as the example is written; None when it cannot be (no number in the example, infinite)."""
     if not isfinite(value):
@@ -30,7 +34,7 @@ def number_like(value: float, example: Any, whole: bool = False) -> Any:
         found = _NUMBER.search(example)
         if found is None:
             return None
-        return example[: found.start()] + digits_like(value, found[0], whole) + example[found.end() :]
+        return example[: found.start()].removesuffix(MINUS) + digits_like(value, found[0], whole) + example[found.end() :]
     if isinstance(example, int | float):
         if whole or abs(value) >= 1e15:
             return round(value)
