@@ -11,7 +11,7 @@ from typing import Literal
 import msgspec
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import KafkaConnectionError, KafkaError, TopicAlreadyExistsError, for_code
+from aiokafka.errors import KafkaConnectionError, KafkaError, KafkaTimeoutError, TopicAlreadyExistsError, for_code
 
 from schemas import topics
 from schemas.topics import TopicRow
@@ -21,7 +21,9 @@ from services.common.lifecycle import Deadline
 from services.common.settings import CommonSettings, read
 
 State = Literal["same", "missing", "differs", "unknown"]
-REQUEST_MS = 20_000
+REQUEST_MS = 60_000
+"""A broker that shares its machine makes a hundred partitions in some seconds, and in many when the machine is busy."""
+OPEN_TRIES = 3
 REPLICATION = 1
 POLL_S = 0.02
 
@@ -69,9 +71,7 @@ async def apply(settings: CommonSettings, only: Collection[str] | None = None) -
         if new:
             _check(await admin.create_topics(new, timeout_ms=REQUEST_MS))
             await _led(admin, {topic.name for topic in new})
-            async with kafka.reader(settings) as reader:
-                # A leader that has not opened its log yet refuses records; one that tells its end has.
-                await kafka.end_offsets(reader, await kafka.partitions(reader, [topic.name for topic in new]))
+            await _opened(settings, [topic.name for topic in new])
         changed = [item for item in found if item.state == "differs"]
         for item in changed:
             count = wanted[item.topic].partitions
@@ -171,6 +171,18 @@ async def _led(admin: AIOKafkaAdminClient, names: set[str]) -> None:
             missing = sorted(names - set(present)) or ["a leader"]
             raise MachineError("Kafka", expected="the new topics", got=f"no {missing[0]}", do="read the broker's log")
         await asyncio.sleep(POLL_S)
+
+
+async def _opened(settings: CommonSettings, names: list[str]) -> None:
+    """Return when every partition tells its end: a leader that has not opened its log yet refuses records."""
+    for _ in range(OPEN_TRIES):
+        try:
+            async with kafka.reader(settings) as reader:
+                await kafka.end_offsets(reader, await kafka.partitions(reader, names))
+                return
+        except KafkaTimeoutError:  # the client gives up after its 40 s; the broker may only be slow
+            continue
+    raise MachineError("Kafka", expected="the new topics to open", got="no answer", do="read the broker's log")
 
 
 def _check(response: object) -> None:
