@@ -44,6 +44,9 @@ def held(found: bool, linger_ms: int) -> tuple[int, int]:
 class ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
     """The consumer's thread, with an assignor that gives all categories of an entity to one worker, and fetches by load."""
 
+    _calls = 0
+    """Number of the newest question for records."""
+
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
         # Round robin, which Faust fixes, spreads the categories of one partition over the workers.
@@ -54,7 +57,15 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
     async def _fetch_records(
         self, consumer: Any, active_partitions: Any, timeout: float | None = None, max_records: int | None = None
     ) -> Any:
+        self._calls = call = self._calls + 1
         found = await super()._fetch_records(consumer, active_partitions, timeout, max_records)
+        if call != self._calls:
+            # A rebalance cancels the loop that asked, but not its question here: what that one got would be missing to the loop
+            # that asks now, at once or, worse, when it has just sought back over the gap that another such question left.
+            for tp, records in found.items():
+                if tp in consumer.assignment():
+                    consumer.seek(tp, records[0].offset)
+            return {}
         # Before the next fetch is sent, which is the next turn of this thread's loop.
         fetcher = consumer._fetcher
         fetcher._fetch_min_bytes, fetcher._fetch_max_wait_ms = held(bool(found), self.app.linger_ms)

@@ -154,7 +154,9 @@ class Host:
     async def _finish(self, held: Held) -> None:
         partition = held.partition
         assert partition is not None
-        await held.idle.wait()
+        # The lane may begin anew before we hear that it was idle: cancelled then, it would lose what it had taken to write.
+        while not held.idle.is_set():
+            await held.idle.wait()
         await _cancel(held.tasks[:1])
         if partition.cut is not None:
             await self._work(held, finish=True)
