@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterable
 from contextlib import AsyncExitStack
 from typing import Any
 
+from aiokafka import AIOKafkaProducer
+
 from schemas import assets, categories, topics
 from schemas import metrics as catalogue
 from services.aggregator.engine import Limits, Rules
@@ -119,8 +121,11 @@ def build(settings: AggregatorSettings, names: Iterable[str]) -> Any:
             if settings.driver == "stock":
                 stock.deliver_again(self.consumer)
             self.opened = AsyncExitStack()
-            producer = await self.opened.enter_async_context(kafka.producer(settings, **writer.OPTIONS))
-            host.writer = writer.Writer(producer, host.membership.allowed, measured)
+
+            async def renew() -> AIOKafkaProducer:
+                return await self.opened.enter_async_context(kafka.producer(settings, **writer.OPTIONS))
+
+            host.writer = writer.Writer(await renew(), renew, host.membership.allowed, measured)
             await self.opened.enter_async_context(
                 measures.serve(measured, settings.ops_port, lambda: ready(host), lambda: live(host), settings.ops_host)
             )

@@ -213,7 +213,7 @@ async def bare_engine(settings: AggregatorSettings, count: int, clock: Clock) ->
         kafka.reader(settings, prefix + "raw.market", max_poll_records=2000) as reader,
         kafka.producer(settings, **OPTIONS) as producer,
     ):
-        writer = Writer(producer, allowed, Metrics.build(ROWS))
+        writer = Writer(producer, lambda: asyncio.sleep(0, producer), allowed, Metrics.build(ROWS))
         while True:
             for tp, records in (await reader.getmany(timeout_ms=50)).items():
                 clock.start()

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError, MessageSizeTooLargeError
+from aiokafka.errors import KafkaError, MessageSizeTooLargeError, OutOfOrderSequenceNumber
 
 from services.aggregator.engine.checkpoint import VERSION_HEADER
 from services.aggregator.engine.model import Aside, Output, Reason
@@ -32,12 +32,20 @@ log = logging.getLogger(__name__)
 
 
 class Writer:
-    """The aggregator's own idempotent producer. `allowed` is awaited before every attempt to write."""
+    """The aggregator's own idempotent producer. `allowed` is awaited before every attempt to write; `renew` starts another one."""
 
-    def __init__(self, producer: AIOKafkaProducer, allowed: Callable[[], Awaitable[None]], metrics: Metrics) -> None:
+    def __init__(
+        self,
+        producer: AIOKafkaProducer,
+        renew: Callable[[], Awaitable[AIOKafkaProducer]],
+        allowed: Callable[[], Awaitable[None]],
+        metrics: Metrics,
+    ) -> None:
         self.producer = producer
+        self.renew = renew
         self.allowed = allowed
         self.metrics = metrics
+        self._renewing = asyncio.Lock()
 
     async def partitions(self, topic: str) -> list[int]:
         """Numbers of the partitions that a topic has; asked of the broker once, then from the client's metadata."""
@@ -72,11 +80,12 @@ class Writer:
                     break
                 batch.close()
                 await self.allowed()
+                producer = self.producer
                 try:
-                    future = await self.producer.send_batch(batch, topic, partition=partition)
+                    future = await producer.send_batch(batch, topic, partition=partition)
                     await future
                 except (KafkaError, OSError) as fault:
-                    await self._failed(topic, fault, attempt)
+                    await self._failed(topic, fault, attempt, producer)
                     attempt += 1
                     batch, taken = None, 0
             done += taken
@@ -103,18 +112,18 @@ class Writer:
     async def _letter(
         self, topic: str, key: bytes | None, value: bytes | None, headers: list[tuple[str, bytes]]
     ) -> None:
-        await self._until(topic, lambda: self.producer.send(topic, value, key, headers=headers))
+        await self._until(topic, lambda producer: producer.send(topic, value, key, headers=headers))
 
     async def tell(self, records: Iterable[tuple[str, int, bytes, bytes]]) -> None:
         """Write single records (topic, partition, key, value); returns when all are durable."""
         await asyncio.gather(*(self._one(*record) for record in records))
 
     async def _one(self, topic: str, partition: int, key: bytes, value: bytes) -> None:
-        await self._until(topic, lambda: self.producer.send(topic, value, key, partition))
+        await self._until(topic, lambda producer: producer.send(topic, value, key, partition))
 
     async def _large(self, topic: str, partition: int, key: bytes, value: bytes | None) -> None:
         try:
-            await self._until(topic, lambda: self.producer.send(topic, value, key, partition))
+            await self._until(topic, lambda producer: producer.send(topic, value, key, partition))
         except MessageSizeTooLargeError:
             self.metrics.inc("writes_failed_total", topic=topic)
             size = len(value or b"")
@@ -122,21 +131,28 @@ class Writer:
                 "%s: record %r has %d bytes, more than the topic takes; readers keep the one before", topic, key, size
             )
 
-    async def _until(self, topic: str, send: Callable[[], Awaitable[Awaitable[Any]]]) -> None:
+    async def _until(self, topic: str, send: Callable[[AIOKafkaProducer], Awaitable[Awaitable[Any]]]) -> None:
         attempt = 0
         while True:
             await self.allowed()
+            producer = self.producer
             try:
-                await (await send())
+                await (await send(producer))
                 return
             except MessageSizeTooLargeError:
                 raise
             except (KafkaError, OSError) as fault:
-                await self._failed(topic, fault, attempt)
+                await self._failed(topic, fault, attempt, producer)
                 attempt += 1
 
-    async def _failed(self, topic: str, fault: BaseException, attempt: int) -> None:
+    async def _failed(self, topic: str, fault: BaseException, attempt: int, producer: AIOKafkaProducer) -> None:
         self.metrics.inc("writes_failed_total", topic=topic)
         if attempt in (0, 5, 50):
             log.warning("write to %s failed: %r; it is tried again, and nothing behind it is committed", topic, fault)
         await asyncio.sleep(RETRY_S[min(attempt, len(RETRY_S) - 1)])
+        if isinstance(fault, OutOfOrderSequenceNumber):
+            # The numbers of this producer and those that the broker remembers of it do not meet again: seen after a broker
+            # went away and came back. What it did not acknowledge is written once more, under the same key and version.
+            async with self._renewing:
+                if self.producer is producer:
+                    self.producer = await self.renew()
