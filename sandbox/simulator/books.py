@@ -147,7 +147,7 @@ class BookWriter:
         ):
             path, scale = _written(said)
             if path is not None:
-                _set(made, path, number_like(value * scale, _get(made, path)))
+                _set(made, path, number_like(value * scale, _get(made, path), whole=scale != 1.0))
         if rule.side is not None:
             word = next((word for word, side in rule.sides.items() if side == level.side), None)
             if word is not None:

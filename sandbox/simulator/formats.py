@@ -45,8 +45,25 @@ def _joined(words: Any) -> Any:
     return "0x" + "".join(word.removeprefix("0x").zfill(WORD) for word in words)
 
 
-UNHOOKED: Mapping[str, Callable[[Any], Any]] = {"abi_words": _joined}
-"""Hooks whose result shares no object with the body -> what makes the body of it again."""
+HONEST = (0.05, 0.95)
+"""Part of a pool's value that one of its tokens may make."""
+
+
+def _unweighed(payload: Any) -> Any:
+    """Pools without what the hook worked out of them; an honest one also without a quantity that it could not have, since the
+    market says quantity and value apart."""
+    pools = payload if isinstance(payload, list) else payload.get("pairs") if isinstance(payload, dict) else None
+    for pool in pools or []:
+        share, held = pool.pop("base_share", 0.0), pool.get("liquidity")
+        if HONEST[0] <= share <= HONEST[1]:
+            written = float(pool["priceUsd"]) * held["base"] / held["usd"]
+            if not HONEST[0] <= written <= HONEST[1]:
+                del held["base"]
+    return payload
+
+
+UNHOOKED: Mapping[str, Callable[[Any], Any]] = {"abi_words": _joined, "base_shares": _unweighed}
+"""Hooks whose result is not made of the body's own objects -> what makes the body of it again."""
 
 
 def _csv(endpoint: Endpoint, rows: list[dict[str, Any]], example: bytes) -> bytes:

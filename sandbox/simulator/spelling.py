@@ -34,7 +34,9 @@ def number_like(value: float, example: Any, whole: bool = False) -> Any:
         found = _NUMBER.search(example)
         if found is None:
             return None
-        return example[: found.start()].removesuffix(MINUS) + digits_like(value, found[0], whole) + example[found.end() :]
+        return (
+            example[: found.start()].removesuffix(MINUS) + digits_like(value, found[0], whole) + example[found.end() :]
+        )
     if isinstance(example, int | float):
         if whole or abs(value) >= 1e15:
             return round(value)
