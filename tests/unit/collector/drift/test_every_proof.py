@@ -28,10 +28,14 @@ REPEATED = 20
 """An answer that is repeated so often gives all the evidence that a difference can need."""
 
 OTHERWISE = {
+    ("alchemy_nft", "metadata.v2_plain"): "the older version's answer of a collection that OpenSea does not know",
     ("blockchair", "stats.unpriced"): "a chain without proof of work: neither difficulty nor hash rate",
     ("blockscout_whale", "transfers.usdc"): "a transfer between two parties without a name",
     ("clankapp", "transaction.burn"): "a burn, which has no parties",
     ("coinbase_prices", "exchange_rates.bare"): "an older form of the answer, without its rates",
+    ("coingecko_nft", "by_contract.older"): "an older form of the answer, without the changes of longer times",
+    ("coingecko_nft", "collection.older"): "an older form of the answer, without sales and without a rank",
+    ("coinmetrics", "asset_metrics"): "rows hold what was asked for; another question asks for the rate",
     ("goplus", "token_security.partial"): "a token of which hardly anything is known, not even its holders",
 }
 """Proofs that are truly another shape than the rest of their endpoint, when seen twenty times in a row and nothing else."""
