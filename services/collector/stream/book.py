@@ -60,8 +60,12 @@ class _Side:
         self._prices: list[float] = []
 
     def replace(self, levels: Iterable[Level]) -> None:
-        self._sizes = {price: size for price, size in levels if size > 0}
-        self._prices = sorted(self._sizes)
+        sizes: dict[float, float] = {}
+        for price, size in levels:
+            if size > 0:
+                sizes[price] = sizes.get(price, 0.0) + size  # a venue that lists each order names a price several times
+        self._sizes = sizes
+        self._prices = sorted(sizes)
 
     def apply(self, levels: Iterable[Level]) -> None:
         for price, size in levels:

@@ -66,6 +66,15 @@ def test_a_new_size_at_the_best_price_is_a_new_top() -> None:
     assert book.top.bid_size == 7.0
 
 
+def test_orders_of_one_price_in_a_whole_book_are_one_level() -> None:
+    book = Book()
+    book.apply(
+        change("snapshot", [(99.0, 1.25), (99.0, 2.25), (99.0, 0.0)], [(101.0, 0.75), (102.0, 1.5), (101.0, 0.25)])
+    )
+    assert book.top == Top(99.0, 3.5, 101.0, 1.0)
+    assert book.levels == (1, 2)
+
+
 def test_top_messages_replace_the_book_each_time() -> None:
     book = Book()
     book.apply(change("top", [(10.0, 1.0)], [(11.0, 1.0)]))
