@@ -206,7 +206,7 @@ def values(place: Place, row: Any, at: At) -> tuple[bool, Any]:
 
 
 def reach(path: Path, row: Any, at: At) -> Any:
-    """The value at a plain path, or MISSING."""
+    """The value at a plain path, or MISSING; what is inside of a null is null, as the receiver of a contract's creation."""
     return _walk(start(path, row, at), path.steps)
 
 
@@ -228,6 +228,8 @@ def _walk(value: Any, steps: tuple[Any, ...]) -> Any:
             type(value) is list and type(step) is int and -len(value) <= step < len(value)
         ):
             value = value[step]
+            if value is None:
+                return None
         else:
             return MISSING
     return value

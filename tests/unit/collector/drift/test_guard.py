@@ -116,6 +116,7 @@ def test_a_drift_is_told_as_new_once() -> None:
 
 NORMAL = [
     ("a null in every row", put("vol", None)),
+    ("a null where an object was", put("quote", None)),
     ("an optional key that some rows lack", lambda one: {k: v for k, v in one.items() if k != "vol" or one["s"] == "BTCUSDT"}),
     ("whole numbers for fractions", put("vol", 12)),
     ("a number as text", put("vol", "12.5")),
