@@ -123,7 +123,7 @@ PURE_EXCEPTIONS = (
     ),
     Exception_("services.collector.decode", "io", "text of CSV in memory"),
     *(
-        Exception_("services.aggregator.fusion.compiled", what, why)
+        Exception_("services.aggregator.compiled.kernels", what, why)
         for what, why in {
             "os": "compiled code needs a folder that may be written",
             "tempfile": "compiled code needs a folder that may be written",
@@ -132,17 +132,17 @@ PURE_EXCEPTIONS = (
             "subprocess": "a process of its own compiles, so that this one carries no compiler",
             "sys": "that process runs the same Python",
             "logging": "says that the compiler had to be loaded after all",
-            "services.aggregator.fusion.build": "the compiler itself, where its machine code cannot be placed",
+            "services.aggregator.compiled.build": "the compiler itself, where its machine code cannot be placed",
             "threading": "compiled once, whoever asks first",
         }.items()
     ),
     *(
-        Exception_("services.aggregator.fusion.native", what, "places compiled code in memory")
+        Exception_("services.aggregator.compiled.native", what, "places compiled code in memory")
         for what in ("ctypes", "mmap", "platform")
     ),
-    Exception_("services.aggregator.fusion.memory", "ctypes", "kernels read memory by its address, compiled or not"),
+    Exception_("services.aggregator.compiled.memory", "ctypes", "kernels read memory by its address, compiled or not"),
     Exception_("services.aggregator.fusion.cli", "sys", "a command reads lines and writes lines"),
-    Exception_("services.aggregator.fusion.compiled", "threading", "compiled once, whoever asks first"),
+    Exception_("services.aggregator.compiled.kernels", "threading", "compiled once, whoever asks first"),
 )
 
 PURE_EXCEPTIONS += tuple(

@@ -7,8 +7,8 @@ from operator import itemgetter
 
 import msgspec
 
+from services.aggregator.compiled.kernels import KERNELS
 from services.aggregator.fusion import quality, state, words
-from services.aggregator.fusion.compiled import KERNELS
 from services.aggregator.fusion.layout import LAG, MOST_SOURCES, N_IN, RIGHT, S2, VOICE
 from services.aggregator.fusion.model import Answer, Observation, Spec, nothing
 from services.aggregator.fusion.numbers import Ask, Numbers

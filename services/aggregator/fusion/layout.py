@@ -5,10 +5,7 @@ Units: an error of 1 is one tolerance (z = ln(value)/tol for rel, value/tol for 
 
 from __future__ import annotations
 
-from typing import Any
-
-Array = Any
-"""numpy.ndarray of float64 (pairs: float32, ring: int16); numba knows the types."""
+from services.aggregator.compiled.types import Array as Array
 
 # One key and metric: HEAD, a float64 vector.
 (

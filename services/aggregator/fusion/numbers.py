@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from services.aggregator.compiled.kernels import KERNELS
 from services.aggregator.fusion import quality
-from services.aggregator.fusion.compiled import KERNELS
 from services.aggregator.fusion.layout import (
     O_MEAN,
     O_RIVAL,

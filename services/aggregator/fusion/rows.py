@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 
+from services.aggregator.compiled.memory import floats, integers, shorts, singles, table
 from services.aggregator.fusion import layout as col
 from services.aggregator.fusion.kernel import (
     ELSEWHERE,
@@ -23,7 +24,6 @@ from services.aggregator.fusion.kernel import (
 from services.aggregator.fusion.lags import advance
 from services.aggregator.fusion.layout import Array
 from services.aggregator.fusion.learning import learn
-from services.aggregator.fusion.memory import floats, integers, shorts, singles, table
 from services.aggregator.fusion.voices import advance_pairs
 
 UNDER_MINIMUM = 0.5

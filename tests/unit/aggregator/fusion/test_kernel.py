@@ -8,9 +8,9 @@ import random
 import numpy as np
 import pytest
 
+from services.aggregator.compiled.kernels import KERNELS, Kernels
 from services.aggregator.fusion import Answer, Fuser, Observation, Plain, lags, rows
 from services.aggregator.fusion.bench import generator
-from services.aggregator.fusion.compiled import KERNELS, Kernels
 from services.aggregator.fusion.layout import (
     APART,
     AT,

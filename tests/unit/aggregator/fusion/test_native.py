@@ -10,8 +10,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from services.aggregator.fusion import Fuser, Observation, Plain, compiled, native
-from services.aggregator.fusion.compiled import KERNELS, Kernels
+from services.aggregator.compiled import kernels as compiled
+from services.aggregator.compiled import native
+from services.aggregator.compiled.kernels import KERNELS, Kernels
+from services.aggregator.compiled.table import ENTRIES
+from services.aggregator.fusion import Fuser, Observation, Plain
 
 PRICE = Plain(name="price", tolerance=5e-4, window_ms=10_000)
 
@@ -69,6 +72,6 @@ def test_where_code_cannot_be_placed_the_compiler_gives_the_same_answers(
     fresh = Kernels()
     fresh.warm(wait=True)
     assert fresh.ready
-    for name in compiled.ARGUMENTS:
+    for name in ENTRIES:
         monkeypatch.setattr(KERNELS, name, getattr(fresh, name))
     assert answers() == placed

@@ -11,21 +11,22 @@ from __future__ import annotations
 import logging
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from hashlib import sha256
+from importlib import import_module
 from importlib.metadata import version
 from os import W_OK, access, getuid
 from pathlib import Path
 from tempfile import gettempdir
 from threading import Lock, Thread
+from typing import Any
 
 import msgspec
 
-from services.aggregator.fusion import rows
-from services.aggregator.fusion.native import Code, NativeError, function
+from services.aggregator.compiled.native import Code, NativeError, function
+from services.aggregator.compiled.table import ENTRIES, FUNCTIONS, LAYOUTS, arguments_of
 
-BUILD = "services.aggregator.fusion.build"
-ARGUMENTS = {"answer_rows": 8, "advance_sources": 6, "advance_voices": 2}
+BUILD = "services.aggregator.compiled.build"
 BUILD_S = 300
 """Longest time the compiler may take; some 15 s on an idle core."""
 
@@ -33,15 +34,20 @@ log = logging.getLogger(__name__)
 
 
 class Kernels:
-    """The functions in use: uncompiled until `ready`."""
+    """The functions in use, by name: uncompiled until `ready`."""
 
     def __init__(self) -> None:
-        self.answer_rows: Callable[..., None] = rows.answer_rows
-        self.advance_sources: Callable[..., None] = rows.advance_sources
-        self.advance_voices: Callable[..., None] = rows.advance_voices
+        self._use({row.name: getattr(import_module(row.module), row.name) for row in FUNCTIONS if row.name in ENTRIES})
         self.ready = False
         self._thread: Thread | None = None
         self._lock = Lock()
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        raise AttributeError(f"{name!r} is not an entry: expected one of {', '.join(ENTRIES)}")
+
+    def _use(self, made: Mapping[str, Callable[..., Any]]) -> None:
+        for name in ENTRIES:
+            setattr(self, name, made[name])
 
     def warm(self, wait: bool = False) -> None:
         """Load or compile the kernels, in a thread unless `wait`; a second call does no work twice."""
@@ -62,19 +68,17 @@ class Kernels:
             made = place(path.read_bytes())
         except (NativeError, OSError, subprocess.SubprocessError, msgspec.DecodeError) as fault:
             log.warning("compiled kernels cannot be placed (%s): the compiler is loaded instead", fault)
-            from services.aggregator.fusion.build import compile_all
+            from services.aggregator.compiled.build import compile_all
 
             made = compile_all(wrapped=True)
-        self.answer_rows, self.advance_sources, self.advance_voices = (made[name] for name in ARGUMENTS)
+        self._use(made)
         self.ready = True
 
 
-def place(data: bytes) -> dict[str, Callable[..., None]]:
+def place(data: bytes) -> dict[str, Callable[..., int]]:
     """The functions of a file that build.py wrote; NativeError when they cannot run here."""
     objects = msgspec.msgpack.decode(data, type=dict[str, tuple[str, bytes]])
-    return {
-        name: function(Code(objects[name][1]), objects[name][0], arguments) for name, arguments in ARGUMENTS.items()
-    }
+    return {name: function(Code(objects[name][1]), objects[name][0], arguments_of(name)) for name in ENTRIES}
 
 
 def _kept() -> Path:
@@ -83,8 +87,10 @@ def _kept() -> Path:
     The name says for what it holds: all sources, because they are compiled into one; the compiler; and the processor.
     """
     folder = Path(__file__).parent
-    names = ("layout", "kernel", "voices", "flags", "learning", "lags", "rows", "build")
-    known = b"".join((folder / f"{name}.py").read_bytes() for name in names)
+    sources = sorted(
+        {row.module for row in FUNCTIONS} | {*LAYOUTS, *(f"{__package__}.{name}" for name in ("build", "table"))}
+    )
+    known = b"".join(Path(str(import_module(name).__file__)).read_bytes() for name in sources)
     known += f"{version('numba')} {sys.version_info[:2]} {_processor()}".encode()
     name = f"kernels-{sha256(known).hexdigest()[:16]}.bin"
     beside = folder / "__pycache__"

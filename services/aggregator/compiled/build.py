@@ -1,4 +1,4 @@
-"""Compiles the kernels with numba; `python -m services.aggregator.fusion.build FILE` keeps the machine code in a file.
+"""Compiles the kernels with numba; `python -m services.aggregator.compiled.build FILE` keeps the machine code in a file.
 
 The file is what lets a running aggregator do without the compiler, which takes 100 MB and a second to load (native.py).
 """
@@ -7,23 +7,22 @@ from __future__ import annotations
 
 import os
 import sys
+from importlib import import_module
 from pathlib import Path
 from types import FunctionType
 from typing import Any
 
 import msgspec
 
-from services.aggregator.fusion import flags, kernel, lags, learning, memory, rows, voices
-
-ENTRIES = ("answer_rows", "advance_sources", "advance_voices")
-"""What is called from outside, with integers only."""
+from services.aggregator.compiled import memory
+from services.aggregator.compiled.table import ENTRIES, FUNCTIONS, TYPES
 
 
 def compile_all(wrapped: bool) -> dict[str, Any]:
     """All kernels by name, compiled for this processor; `wrapped` for calls from Python."""
     import numba
     from llvmlite import ir  # type: ignore[import-untyped]
-    from numba import boolean, float32, float64, int16, int64, types, void
+    from numba import float32, float64, int16, int64, types, uint8, uint64, void
     from numba.extending import intrinsic
 
     @intrinsic
@@ -33,8 +32,30 @@ def compile_all(wrapped: bool) -> dict[str, Any]:
 
         return types.voidptr(types.int64), generate
 
+    @intrinsic
+    def _copy(typing: Any, to: Any, source: Any, n: Any) -> Any:
+        def generate(context: Any, builder: Any, _: Any, arguments: Any) -> Any:
+            byte = ir.IntType(8).as_pointer()
+            move = builder.module.declare_intrinsic("llvm.memcpy", [byte, byte, ir.IntType(64)])
+            places = [builder.inttoptr(one, byte) for one in arguments[:2]]
+            builder.call(move, [*places, arguments[2], ir.Constant(ir.IntType(1), 0)])
+            return context.get_dummy_value()
+
+        return void(int64, int64, int64), generate
+
+    @intrinsic
+    def _high(typing: Any, a: Any, b: Any) -> Any:
+        def generate(context: Any, builder: Any, _: Any, arguments: Any) -> Any:
+            wide = ir.IntType(128)
+            product = builder.mul(*(builder.zext(one, wide) for one in arguments))
+            return builder.trunc(builder.lshr(product, ir.Constant(wide, 64)), ir.IntType(64))
+
+        return uint64(uint64, uint64), generate
+
     # Stubs of numba know neither intrinsics nor all options.
     pointer: Any = _pointer
+    move: Any = _copy
+    upper: Any = _high
     view: Any = numba.carray  # type: ignore[attr-defined]
     jit: Any = numba.njit
 
@@ -53,33 +74,24 @@ def compile_all(wrapped: bool) -> dict[str, Any]:
     def integers(address: int, n: int) -> Any:
         return view(pointer(address), (n,), int64)
 
-    i, f, b, v, t = int64, float64, boolean, float64[::1], float64[:, ::1]
-    pairs, ring = float32[:, ::1], int16[:, :, ::1]
-    made: dict[str, Any] = {function.__name__: jit(function) for function in (floats, table, singles, shorts, integers)}
+    def octets(address: int, n: int) -> Any:
+        return view(pointer(address), (n,), uint8)
+
+    def copy(to: int, source: int, n: int) -> None:
+        move(to, source, n)
+
+    def high(a: Any, b: Any) -> Any:
+        return upper(a, b)
+
+    primitives = (floats, table, singles, shorts, integers, octets, copy, high)
+    made: dict[str, Any] = {function.__name__: jit(function) for function in primitives}
     assert set(made) <= set(vars(memory))
-    # In the order in which they call each other.
-    for function, signature in (
-        (voices.weigh, void(i, v, t, t, pairs)),
-        (flags.mark, i(i, i, v, t, v, v, t, t, f, f, f, f, f, b, f)),
-        (kernel.answer, void(i, v, t, v, v, t, t, pairs, f, b, f, f, f)),
-        (lags.at_time, f(t, i, f, f, f)),
-        (lags.follow_lag, void(i, i, i, f, f, f, f, f, f, f, t, ring, t, f)),
-        (voices.follow_pairs, void(i, i, v, t, v, t, ring, t, pairs, b, f, f)),
-        (learning.middle_of, f(i, i, v, t, t, t, f, b)),
-        (learning.learn, void(i, v, t, v, v, t, t, ring, t, pairs, f)),
-        (lags.advance, void(int64[::1], i, t, v)),
-        (voices.advance_pairs, void(pairs, i)),
-        (rows.rounded, f(f)),
-        (rows.judge, void(i, i, i, t, t, v, t, t, f, f)),
-        (rows.finish, void(i, i, i, t, t, v, t, v, t, f)),
-        (rows.mostly_zero, void(i, i, i, t, v, t)),
-        (rows.alone, b(i, i, f, f, f, i, t, t, t, f)),
-        (rows.answer_rows, void(*[i] * 8)),
-        (rows.advance_sources, void(*[i] * 6)),
-        (rows.advance_voices, void(i, i)),
-    ):
+    kinds = {letter: eval(name, vars(numba)) for letter, name in TYPES.items()}  # names of our own table
+    for row in FUNCTIONS:
+        function = getattr(import_module(row.module), row.name)
+        signature = kinds[row.result](*(kinds[letter] for letter in row.arguments))
         own = _with(function, **made)
-        made[function.__name__] = jit(signature, no_cfunc_wrapper=True, no_cpython_wrapper=not wrapped)(own)
+        made[row.name] = jit(signature, no_cfunc_wrapper=True, no_cpython_wrapper=not wrapped)(own)
     return made
 
 

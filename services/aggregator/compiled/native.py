@@ -151,17 +151,19 @@ def _external(name: str) -> int:
     raise NativeError(f"symbol {name!r} is not known")
 
 
-def function(code: Code, symbol: str, arguments: int) -> Callable[..., None]:
-    """A kernel of so many integers. It keeps Python's lock, because to release it costs more than a small call."""
+def function(code: Code, symbol: str, arguments: int) -> Callable[..., int]:
+    """A kernel of so many integers; its result is one, or nothing that counts. It keeps Python's lock, because to release it
+    costs more than a small call."""
     prototype = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p, *[ctypes.c_int64] * arguments)
     call = prototype(code.functions[symbol])
     # numba's convention: where the result goes, where the exception goes, then the arguments; a status comes back.
     slot = (ctypes.c_int64 * 2)()
     result, fault = ctypes.addressof(slot), ctypes.addressof(slot) + 8
 
-    def run(*given: int, _keep: Any = (code, slot)) -> None:
+    def run(*given: int, _keep: Any = (code, slot)) -> int:
         status = call(result, fault, *given)
         if status:
             raise ArithmeticError(f"kernel {symbol[:40]} ended with status {status}")
+        return slot[0]
 
     return run

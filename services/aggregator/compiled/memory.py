@@ -5,12 +5,12 @@ These are the uncompiled forms; the compiled ones (build.py) have the same names
 
 from __future__ import annotations
 
-from ctypes import c_double, c_float, c_int16, c_int64
+from ctypes import c_double, c_float, c_int16, c_int64, c_uint8, memmove
 from typing import Any
 
 import numpy as np
 
-from services.aggregator.fusion.layout import Array
+from services.aggregator.compiled.types import Array
 
 _at: Any = np.frombuffer
 
@@ -39,3 +39,18 @@ def shorts(address: int, rows: int, columns: int, depth: int) -> Array:
 def integers(address: int, n: int) -> Array:
     """n int64."""
     return _at((c_int64 * int(n)).from_address(int(address)), np.int64)
+
+
+def octets(address: int, n: int) -> Array:
+    """n bytes."""
+    return _at((c_uint8 * int(n)).from_address(int(address)), np.uint8)
+
+
+def copy(to: int, source: int, n: int) -> None:
+    """Copy n bytes that do not overlap."""
+    memmove(int(to), int(source), int(n))
+
+
+def high(a: Any, b: Any) -> Any:
+    """The upper half of the product of two uint64."""
+    return np.uint64((int(a) * int(b)) >> 64)

@@ -1,0 +1,65 @@
+"""The compiled functions, in the order in which they call each other, with their types; names are unique among them."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+TYPES = {
+    "i": "int64",
+    "u": "uint64",
+    "f": "float64",
+    "b": "boolean",
+    "v": "float64[::1]",
+    "t": "float64[:, ::1]",
+    "w": "int64[::1]",
+    "o": "uint8[::1]",
+    "p": "float32[:, ::1]",
+    "r": "int16[:, :, ::1]",
+    "-": "void",
+}
+"""Letters of signatures -> types of numba."""
+
+FUSION = "services.aggregator.fusion"
+KERNELS = "services.aggregator.kernels"
+
+
+class Compiled(NamedTuple):
+    """One function: where it stands, and the letters of its result and its arguments."""
+
+    module: str
+    name: str
+    result: str
+    arguments: str
+
+
+FUNCTIONS = (
+    Compiled(f"{FUSION}.voices", "weigh", "-", "ivttp"),
+    Compiled(f"{FUSION}.flags", "mark", "i", "iivtvvttfffffbf"),
+    Compiled(f"{FUSION}.kernel", "answer", "-", "ivtvvttpfbfff"),
+    Compiled(f"{FUSION}.lags", "at_time", "f", "tifff"),
+    Compiled(f"{FUSION}.lags", "follow_lag", "-", "iiiffffffftrtf"),
+    Compiled(f"{FUSION}.voices", "follow_pairs", "-", "iivtvtrtpbff"),
+    Compiled(f"{FUSION}.learning", "middle_of", "f", "iivtttfb"),
+    Compiled(f"{FUSION}.learning", "learn", "-", "ivtvvttrtpf"),
+    Compiled(f"{FUSION}.lags", "advance", "-", "witv"),
+    Compiled(f"{FUSION}.voices", "advance_pairs", "-", "pi"),
+    Compiled(f"{FUSION}.rows", "rounded", "f", "f"),
+    Compiled(f"{FUSION}.rows", "judge", "-", "iiittvttff"),
+    Compiled(f"{FUSION}.rows", "finish", "-", "iiittvtvtf"),
+    Compiled(f"{FUSION}.rows", "mostly_zero", "-", "iiitvt"),
+    Compiled(f"{FUSION}.rows", "alone", "b", "iifffitttf"),
+    Compiled(f"{FUSION}.rows", "answer_rows", "-", "iiiiiiii"),
+    Compiled(f"{FUSION}.rows", "advance_sources", "-", "iiiiii"),
+    Compiled(f"{FUSION}.rows", "advance_voices", "-", "ii"),
+)
+
+LAYOUTS = (f"{FUSION}.layout", f"{KERNELS}.layout")
+"""Where the constants of the functions stand."""
+
+ENTRIES = ("answer_rows", "advance_sources", "advance_voices")
+"""What is called from Python: integers only."""
+
+
+def arguments_of(name: str) -> int:
+    """How many integers an entry takes."""
+    return next(len(row.arguments) for row in FUNCTIONS if row.name == name)
