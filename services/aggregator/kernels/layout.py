@@ -171,9 +171,61 @@ MOST_HOLES = 64
     X_GIVEN,  # address of what a fold gives back; see fold.py
     X_ORIGINS,  # address of (text, length) of the JSON texts of the three origins, with quotes
     X_TOUCHED,  # address of one word for each metric: 1 when it learned since the last epoch
+    X_INDEX,  # table of open addressing by key: addresses of entities, 0 for none, GONE for one that was dropped
+    X_INDEX_MASK,  # lines - 1, a power of two less one
+    X_INDEX_USED,  # lines that are not 0
+    X_QUOTES_N,
     DESK,
-) = range(42)
+) = range(46)
+GONE = 1
+"""In the index: no entity, but others may stand behind it."""
 SCRATCH = 65_536
 """Words at X_SCRATCH."""
 MARGIN = 1 << 20
 """Bytes that are free between X_NEXT and X_END whenever a kernel begins a record, so that no allocation in it can fail."""
+
+# --- what is folded in one call: records as columns, all in one buffer of text -----------------------------------------------
+(
+    R_AT,  # record to begin with; where it ended
+    R_COUNT,
+    R_TEXT,  # address of the buffer
+    R_OFFSETS,  # addresses of one word for each record: offset, timestamp (-1: none), where key and value begin and end (-1: null)
+    R_STAMPS,
+    R_KEY_BEGINS,
+    R_KEY_ENDS,
+    R_BEGINS,
+    R_ENDS,
+    R_NOW,  # wall clock in ms
+    R_BEHIND,  # whether much more of the log waits
+    R_WHY,  # why it ended before the last record, of WHY_*
+    R_RECEIVED,  # receive time of the record at which it ended, for WHY_TURN and WHY_LEARN
+    R_ENTITY,  # its entity, for WHY_SAVE, WHY_SHOW and WHY_LEARN
+    R_REPLAYED,
+    R_UNCHANGED,
+    R_FOLDED,
+    R_READY,  # count and address of entities that are due now
+    R_READY_AT,
+    R_LATER,  # count and address of (entity, wall clock) of those that wait
+    R_LATER_AT,
+    R_CHANGED,  # count and address of entities that are new among the changed
+    R_CHANGED_AT,
+    R_OPENED,  # count and address of (entity, start) of bars that were made in open minutes
+    R_OPENED_AT,
+    R_REOPENED,  # count and address of (entity, start) of bars of closed minutes that changed
+    R_REOPENED_AT,
+    R_HOLES,  # address of what scan finds
+    R_SAID,  # address of what read finds
+    ROWS,
+) = range(30)
+(
+    WHY_DONE,
+    WHY_UNKNOWN,  # a template that nobody has seen: Python learns it, and the record is tried again
+    WHY_CAREFUL,  # Python folds the record
+    WHY_TURN,  # the log's clock passes X_TURN: Python closes what ends, and the record is tried again
+    WHY_MEMORY,  # less than MARGIN is free: Python adds memory
+    WHY_INDEX,  # the index is full: Python makes a larger one
+    WHY_QUOTE,  # the quote of a pair is not known yet: Python names it
+    WHY_SAVE,  # the entity is still to be saved for a checkpoint
+    WHY_SHOW,  # bars of the entity are due and would be settled
+    WHY_LEARN,  # Python lets the fuser learn from the entity
+) = range(10)
