@@ -33,6 +33,24 @@ class Compiled(NamedTuple):
 
 
 FUNCTIONS = (
+    # memory: blocks and statements
+    Compiled(f"{KERNELS}.blocks", "size_of", "i", "i"),
+    Compiled(f"{KERNELS}.blocks", "room_in", "i", "i"),
+    Compiled(f"{KERNELS}.blocks", "alloc", "i", "ii"),
+    Compiled(f"{KERNELS}.blocks", "release", "-", "iii"),
+    Compiled(f"{KERNELS}.blocks", "grown", "i", "i"),
+    Compiled(f"{KERNELS}.blocks", "moved", "i", "iiiii"),
+    Compiled(f"{KERNELS}.blocks", "statement_words", "i", "ii"),
+    Compiled(f"{KERNELS}.blocks", "find_statement", "i", "iii"),
+    Compiled(f"{KERNELS}.blocks", "said", "i", "iii"),
+    Compiled(f"{KERNELS}.blocks", "add_statement", "i", "iii"),
+    Compiled(f"{KERNELS}.blocks", "drop_statement", "-", "iii"),
+    Compiled(f"{KERNELS}.blocks", "bar_words", "i", "i"),
+    Compiled(f"{KERNELS}.blocks", "free_bar", "-", "ii"),
+    Compiled(f"{KERNELS}.blocks", "entry_words", "i", "i"),
+    Compiled(f"{KERNELS}.blocks", "free_lessons", "-", "ii"),
+    Compiled(f"{KERNELS}.blocks", "free_parts", "i", "ii"),
+    # fusion
     Compiled(f"{FUSION}.voices", "weigh", "-", "ivttp"),
     Compiled(f"{FUSION}.flags", "mark", "i", "iivtvvttfffffbf"),
     Compiled(f"{FUSION}.kernel", "answer", "-", "ivtvvttpfbfff"),
