@@ -66,6 +66,7 @@ FUNCTIONS = (
     Compiled(f"{FUSION}.rows", "finish", "-", "iiittvtvtf"),
     Compiled(f"{FUSION}.rows", "mostly_zero", "-", "iiitvt"),
     Compiled(f"{FUSION}.rows", "alone", "b", "iifffitttf"),
+    Compiled(f"{FUSION}.rows", "answer_window", "-", "iiiiifitttpi"),
     Compiled(f"{FUSION}.rows", "answer_rows", "-", "iiiiiiii"),
     Compiled(f"{FUSION}.rows", "advance_sources", "-", "iiiiii"),
     Compiled(f"{FUSION}.rows", "advance_voices", "-", "ii"),

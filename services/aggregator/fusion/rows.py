@@ -36,6 +36,10 @@ ROUNDED_ABOVE, ROUNDED_BELOW = 1e-10, 1e30
 """Sizes of what is rounded here: between them the powers of ten that it takes, up to the 22nd, are exact doubles."""
 FURTHEST = 700.0
 """exp of more than this is no double."""
+GUESTS_AT = 8 * (col.RESULT + col.HEAD)
+WINDOW_AT = GUESTS_AT + 8 * col.MOST_SOURCES * col.SLOT
+WORK_AT = WINDOW_AT + 8 * col.MOST_SOURCES * 4
+"""Bytes from the start of the scratch memory: result and an empty head, strangers, the window, the work."""
 
 
 def rounded(value: float) -> float:
@@ -244,6 +248,88 @@ def mostly_zero(n: int, zeros: int, row: int, outs: Array, window: Array, work: 
     outs[row, col.O_VAR] = 0.0
 
 
+def answer_window(
+    n: int,
+    row: int,
+    spec: int,
+    entry: int,
+    capacity: int,
+    as_of: float,
+    scratch_at: int,
+    specs: Array,
+    outs: Array,
+    sources: Array,
+    pairs: Array,
+    teach: int,
+) -> None:
+    """Answer one window into row `row` of `outs`, or, with `teach`, learn from it; shares and codes stay in the work.
+
+    At WINDOW_AT of the scratch memory stand its n values, times, weights and slots. A slot below 0 is a stranger's, whose
+    ROW, PID and GID stand in its row of the guests.
+    """
+    result = floats(scratch_at, col.RESULT)
+    guests = table(scratch_at + GUESTS_AT, col.MOST_SOURCES, col.SLOT)
+    # Just as wide as the window, so that it stays in the nearest cache.
+    window = floats(scratch_at + WINDOW_AT, 4 * n)
+    work = table(scratch_at + WORK_AT, col.WORKS, n)
+    relative = specs[spec, col.REL] > 0.0
+    zeros = 0
+    strange = entry == 0
+    for i in range(n):
+        if window[i] == 0.0:
+            zeros += 1
+        if window[3 * n + i] < 0.0:
+            strange = True
+    head = floats(scratch_at + 8 * col.RESULT, col.HEAD)
+    if entry != 0:
+        head = floats(entry, col.HEAD)
+    else:
+        for k in range(col.HEAD):
+            head[k] = 0.0
+        head[col.VOL] = specs[spec, col.START_VOL]
+        head[col.INFL_A] = col.INFLATION_PRIOR
+        head[col.INFL_B] = col.INFLATION_PRIOR
+    slots = guests
+    slots_at = entry + 8 * (col.HEAD + 2 * col.PATH)
+    if not strange:
+        slots = table(slots_at, capacity, col.SLOT)
+    else:
+        # Some are not known to this key yet: for this one answer they sit beside those that are.
+        for i in range(n):
+            slot = int(window[3 * n + i])
+            if slot >= 0:
+                known = table(slots_at, capacity, col.SLOT)
+                for k in range(col.SLOT):
+                    guests[i, k] = known[slot, k]
+            else:
+                for k in range(col.SEEN, col.SLOT):
+                    guests[i, k] = 0.0
+            window[3 * n + i] = i
+    if relative and 2 * zeros > n and teach == 0:
+        mostly_zero(n, zeros, row, outs, window, work)
+        judge(n, row, spec, specs, outs, window, work, slots, 0.0, as_of)
+        return
+    answer(
+        n, window, work, result, head, slots, sources, pairs, specs[spec, col.TOL], relative,
+        specs[spec, col.LOWEST], specs[spec, col.HIGHEST], as_of,
+    )  # fmt: skip
+    outs[row, col.O_USED] = result[col.R_USED]
+    if not result[col.R_USED] > 0.0:
+        return
+    if teach != 0:
+        path = table(entry + 8 * col.HEAD, col.PATH, 2)
+        ring = shorts(slots_at + 8 * capacity * col.SLOT, capacity, col.RING, 2)
+        learn(n, window, work, result, head, path, slots, ring, sources, pairs, as_of)
+        return
+    finish(n, row, spec, specs, outs, window, work, result, slots, as_of)
+    outs[row, col.O_SURE] = result[col.R_SURE]
+    outs[row, col.O_MEAN] = result[col.R_MEAN]
+    outs[row, col.O_VAR] = result[col.R_VAR]
+    outs[row, col.O_RIVAL] = result[col.R_RIVAL]
+    outs[row, col.O_RIVAL_MEAN] = result[col.R_RIVAL_MEAN]
+    outs[row, col.O_RIVAL_VAR] = result[col.R_RIVAL_VAR]
+
+
 def answer_rows(
     count: int, total: int, rows_at: int, columns_at: int, outs_at: int, shares_at: int, context_at: int, teach: int
 ) -> None:
@@ -253,32 +339,21 @@ def answer_rows(
     context: what stays from call to call (layout.C_*).
     """
     context = integers(context_at, col.CONTEXT)
-    sources_n = context[col.C_SOURCES_N]
-    strangers_n = context[col.C_STRANGERS_N]
     rows = table(rows_at, count, col.ROW_WIDTH)
     specs = table(context[col.C_SPECS], context[col.C_SPECS_N], col.SPEC_WIDTH)
     columns = table(columns_at, 4, total)
     outs = table(outs_at, count, col.OUT_WIDTH)
     shares = table(shares_at, 2, total)
-    sources = table(context[col.C_SOURCES], sources_n, col.SOURCE)
+    sources = table(context[col.C_SOURCES], context[col.C_SOURCES_N], col.SOURCE)
     pairs = singles(context[col.C_PAIRS], col.PAIRS, col.PAIRS)
-    strangers = table(context[col.C_STRANGERS], strangers_n, col.STRANGER)
-    at = context[col.C_SCRATCH]
-    result = floats(at, col.RESULT)
-    at += 8 * col.RESULT
-    blank = floats(at, col.HEAD)
-    at += 8 * col.HEAD
-    guests = table(at, col.MOST_SOURCES, col.SLOT)
-    at += 8 * col.MOST_SOURCES * col.SLOT
-    window_at = at
-    work_at = at + 8 * 4 * col.MOST_SOURCES
+    strangers = table(context[col.C_STRANGERS], context[col.C_STRANGERS_N], col.STRANGER)
+    scratch_at = context[col.C_SCRATCH]
+    guests = table(scratch_at + GUESTS_AT, col.MOST_SOURCES, col.SLOT)
     first = 0
     for row in range(count):
         n = int(rows[row, col.N])
         spec = int(rows[row, col.SPEC])
         entry = int(rows[row, col.ENTRY])
-        capacity = int(rows[row, col.CAPACITY])
-        relative = specs[spec, col.REL] > 0.0
         as_of = rows[row, col.AS_OF]
         if n == 1 and entry == 0 and teach == 0:
             stranger = -1 - int(columns[3, first])
@@ -290,70 +365,19 @@ def answer_rows(
                 shares[1, first] = col.USED
                 first += 1
                 continue
-        # Just as wide as the window, so that it stays in the nearest cache.
-        window = floats(window_at, 4 * n)
-        work = table(work_at, col.WORKS, n)
-        zeros = 0
-        strange = entry == 0
+        window = floats(scratch_at + WINDOW_AT, 4 * n)
         for i in range(n):
-            window[i] = columns[0, first + i]
-            window[n + i] = columns[1, first + i]
-            window[2 * n + i] = columns[2, first + i]
-            window[3 * n + i] = columns[3, first + i]
-            if window[i] == 0.0:
-                zeros += 1
-            if window[3 * n + i] < 0.0:
-                strange = True
-        head = blank
-        if entry != 0:
-            head = floats(entry, col.HEAD)
-        else:
-            for k in range(col.HEAD):
-                head[k] = 0.0
-            head[col.VOL] = specs[spec, col.START_VOL]
-            head[col.INFL_A] = col.INFLATION_PRIOR
-            head[col.INFL_B] = col.INFLATION_PRIOR
-        slots = guests
-        slots_at = entry + 8 * (col.HEAD + 2 * col.PATH)
-        if not strange:
-            slots = table(slots_at, capacity, col.SLOT)
-        else:
-            # Some are not known to this key yet: for this one answer they sit beside those that are.
-            for i in range(n):
-                slot = int(window[3 * n + i])
-                if slot >= 0:
-                    known = table(slots_at, capacity, col.SLOT)
-                    for k in range(col.SLOT):
-                        guests[i, k] = known[slot, k]
-                else:
-                    for k in range(col.SLOT):
-                        guests[i, k] = 0.0
-                    guests[i, col.ROW] = strangers[-1 - slot, 0]
-                    guests[i, col.PID] = strangers[-1 - slot, 1]
-                    guests[i, col.GID] = strangers[-1 - slot, 2]
-                window[3 * n + i] = i
-        if relative and 2 * zeros > n and teach == 0:
-            mostly_zero(n, zeros, row, outs, window, work)
-            judge(n, row, spec, specs, outs, window, work, slots, 0.0, as_of)
-        else:
-            answer(
-                n, window, work, result, head, slots, sources, pairs, specs[spec, col.TOL], relative,
-                specs[spec, col.LOWEST], specs[spec, col.HIGHEST], as_of,
-            )  # fmt: skip
-            outs[row, col.O_USED] = result[col.R_USED]
-            if result[col.R_USED] > 0.0:
-                if teach != 0:
-                    path = table(entry + 8 * col.HEAD, col.PATH, 2)
-                    ring = shorts(slots_at + 8 * capacity * col.SLOT, capacity, col.RING, 2)
-                    learn(n, window, work, result, head, path, slots, ring, sources, pairs, as_of)
-                else:
-                    finish(n, row, spec, specs, outs, window, work, result, slots, as_of)
-                    outs[row, col.O_SURE] = result[col.R_SURE]
-                    outs[row, col.O_MEAN] = result[col.R_MEAN]
-                    outs[row, col.O_VAR] = result[col.R_VAR]
-                    outs[row, col.O_RIVAL] = result[col.R_RIVAL]
-                    outs[row, col.O_RIVAL_MEAN] = result[col.R_RIVAL_MEAN]
-                    outs[row, col.O_RIVAL_VAR] = result[col.R_RIVAL_VAR]
+            for k in range(4):
+                window[k * n + i] = columns[k, first + i]
+            slot = int(columns[3, first + i])
+            if slot < 0:
+                guests[i, col.ROW] = strangers[-1 - slot, 0]
+                guests[i, col.PID] = strangers[-1 - slot, 1]
+                guests[i, col.GID] = strangers[-1 - slot, 2]
+        answer_window(
+            n, row, spec, entry, int(rows[row, col.CAPACITY]), as_of, scratch_at, specs, outs, sources, pairs, teach
+        )  # fmt: skip
+        work = table(scratch_at + WORK_AT, col.WORKS, n)
         for i in range(n):
             shares[0, first + i] = work[col.SHARE, i]
             shares[1, first + i] = work[col.CODE, i]
