@@ -124,6 +124,15 @@ ROLE_NONE, ROLE_ID, ROLE_ENTITY, ROLE_RECEIVED, ROLE_EVENT, ROLE_VALUE = range(6
 """What stands in a hole; ROLE_VALUE + k is the value of place k of the source."""
 MOST_HOLES = 64
 """Events with more holes are read by Python."""
+# What scan finds in an event: HOLES words, then two for each hole: where it begins and ends in the text, without quotes.
+Z_COUNT, Z_HASH, HOLES = range(3)
+HOLES_WORDS = HOLES + 2 * MOST_HOLES
+# What read finds in it: SAID words, then its values (f), the one of place k in word SAID + k.
+Y_RECEIVED, Y_EVENT, Y_TIMED, Y_TIE, Y_ENTITY, Y_ENTITY_END, SAID = range(7)
+"""Y_EVENT counts where Y_TIMED is 1; Y_TIE: CRC-32 of the id; the entity's bytes in the text."""
+SAID_WORDS = SAID + MOST_HOLES
+SLACK = 64
+"""Bytes that can be read behind the end of each text given to scan: it looks at so many at once."""
 
 # --- desk of a partition: one block of words that every entry is given -------------------------------------------------------
 (
@@ -145,7 +154,7 @@ MOST_HOLES = 64
     X_SCRATCH,  # SCRATCH words for whoever is called; nobody relies on what was there
     X_CATEGORY,  # JSON text of the category with quotes
     X_CATEGORY_N,
-    X_WINDOWS,  # widths of learning windows, shortest first
+    X_WINDOWS,  # widths of learning windows, shortest first; the width of an epoch where there are none
     X_WINDOWS_N,
     # limits, in ms
     X_SKEW,
@@ -175,8 +184,9 @@ MOST_HOLES = 64
     X_INDEX_MASK,  # lines - 1, a power of two less one
     X_INDEX_USED,  # lines that are not 0
     X_QUOTES_N,
+    X_SOURCES_N,
     DESK,
-) = range(46)
+) = range(47)
 GONE = 1
 """In the index: no entity, but others may stand behind it."""
 SCRATCH = 65_536
