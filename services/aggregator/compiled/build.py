@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from services.aggregator.compiled import memory
+from services.aggregator.compiled import memory, text
 from services.aggregator.compiled.table import ENTRIES, FUNCTIONS, TYPES
 
 
@@ -86,6 +86,7 @@ def compile_all(wrapped: bool) -> dict[str, Any]:
     primitives = (floats, table, singles, shorts, integers, octets, copy, high)
     made: dict[str, Any] = {function.__name__: jit(function) for function in primitives}
     assert set(made) <= set(vars(memory))
+    made |= text.compiled_forms()
     kinds = {letter: eval(name, vars(numba)) for letter, name in TYPES.items()}  # names of our own table
     for row in FUNCTIONS:
         function = getattr(import_module(row.module), row.name)

@@ -88,7 +88,7 @@ def _kept() -> Path:
     """
     folder = Path(__file__).parent
     sources = sorted(
-        {row.module for row in FUNCTIONS} | {*LAYOUTS, *(f"{__package__}.{name}" for name in ("build", "table"))}
+        {row.module for row in FUNCTIONS} | {*LAYOUTS, *(f"{__package__}.{name}" for name in ("build", "table", "text"))}
     )
     known = b"".join(Path(str(import_module(name).__file__)).read_bytes() for name in sources)
     known += f"{version('numba')} {sys.version_info[:2]} {_processor()}".encode()

@@ -1,0 +1,364 @@
+"""Raw events without a parser: those of one kind are the same text but for a few holes, so a template says what they say.
+
+`scan` walks the JSON once, strictly, finds the holes (numbers, `id` and `entity`) and looks up the template by the text between
+them; `read` then takes from the holes what the template says stands there. What is not compact JSON of the expected form, as
+msgspec writes it, is strange: Python reads it. Nothing is accepted here that msgspec would read otherwise, because a template is
+made only of an event that msgspec has read (engine/templates.py), and between two events of a template only holes differ.
+"""
+
+from __future__ import annotations
+
+import zlib
+
+import numpy as np
+
+from services.aggregator.compiled.memory import floats, integers, octets
+from services.aggregator.compiled.text import LANES, digits_at, mixed, plain_at, word_at
+from services.aggregator.compiled.types import Array
+from services.aggregator.kernels import layout as at
+
+STRANGE = -1
+QUOTE, COMMA, MINUS, PLUS, POINT, COLON = b'",-+.:'
+ZERO, NINE, SMALL_E, SMALL = b"09e "
+OPEN, CLOSE = b"{}"
+
+# Keys and words, as the 8 bytes that hold them; a shorter one is compared under the mask of its length.
+ID, ENTITY, WEIGHT, METRICS = (int.from_bytes(key, "little") for key in (b"id", b"entity", b"weight", b"metrics"))
+TRUE, FALSE, NULL = (int.from_bytes(word, "little") for word in (b"true", b"false", b"null"))
+MASK_2, MASK_4, MASK_5, MASK_6, MASK_7 = ((1 << 8 * n) - 1 for n in (2, 4, 5, 6, 7))
+BEYOND_ASCII = -0x7F7F7F7F7F7F7F80
+"""The highest bit of each of 8 bytes."""
+
+SEED, FACTOR, OTHER = 0x1E3779B97F4A7C15, 0x3F58476D1CE4E5B9, 0x14D049BB133111EB
+INTEGER_DIGITS = 15
+"""Times with more digits are read by Python."""
+ALL = 0xFFFFFFFF
+
+
+CRC = np.array(
+    [zlib.crc32(bytes([byte, *[0] * zeros]), ALL) ^ ALL for zeros in range(8) for byte in range(256)], dtype=np.uint32
+)
+"""CRC-32 of each byte with 0 to 7 zeros behind it: with these, 8 bytes are taken in one step."""
+
+
+def string_end(begin: int, stop: int) -> int:
+    """Address of the quote that ends the string whose text begins here; -1 when there is none, or something needs a parser."""
+    place = begin
+    n = plain_at(place)
+    while n == LANES:
+        place += LANES
+        if place >= stop:
+            return STRANGE
+        n = plain_at(place)
+    place += n
+    if place >= stop or word_at(place) & 255 != QUOTE:
+        return STRANGE
+    return place
+
+
+def digits_end(begin: int, stop: int) -> int:
+    """Address of the first byte from here that is no digit, or one behind `stop`."""
+    n = digits_at(begin)
+    place = begin + n
+    while n == LANES and place < stop:
+        n = digits_at(place)
+        place += n
+    return place
+
+
+def number_end(begin: int, stop: int) -> int:
+    """Address behind the number that begins here; -1 when it is none in JSON's grammar."""
+    place = begin
+    if word_at(place) & 255 == MINUS:
+        place += 1
+    first = place
+    place = digits_end(place, stop)
+    if place == first or place >= stop or (place > first + 1 and word_at(first) & 255 == ZERO):
+        return STRANGE
+    word = word_at(place)
+    if word & 255 == POINT:
+        first = place + 1
+        place = digits_end(first, stop)
+        if place == first or place >= stop:
+            return STRANGE
+        word = word_at(place)
+    if (word & 255) | 32 == SMALL_E:
+        sign = (word >> 8) & 255
+        first = place + 2 if sign in (PLUS, MINUS) else place + 1
+        place = digits_end(first, stop)
+        if place == first:
+            return STRANGE
+    # A number is never the last of an event.
+    return place if place < stop else STRANGE
+
+
+def is_ascii(begin: int, end: int) -> bool:
+    """Whether all bytes are below 128."""
+    place = begin
+    seen = 0
+    while place + 8 <= end:
+        seen |= word_at(place)
+        place += 8
+    seen |= word_at(place) & ((1 << (8 * (end - place))) - 1)
+    return seen & BEYOND_ASCII == 0
+
+
+def hash_run(before: int, begin: int, end: int) -> int:
+    """The hash of a text that goes on with these bytes."""
+    found = before ^ (end - begin)
+    place = begin
+    while place + 16 <= end:
+        found = mixed(found ^ word_at(place), word_at(place + 8) ^ FACTOR)
+        place += 16
+    rest = end - place
+    if rest >= 8:
+        last = word_at(place + 8) & ((1 << (8 * (rest - 8))) - 1)
+        return mixed(found ^ word_at(place), last ^ OTHER)
+    return mixed(found ^ (word_at(place) & ((1 << (8 * rest)) - 1)), OTHER)
+
+
+def same_text(a: int, b: int, n: int) -> bool:
+    """Whether two stretches of n bytes are equal."""
+    k = 0
+    while k + 8 <= n:
+        if word_at(a + k) != word_at(b + k):
+            return False
+        k += 8
+    return (word_at(a + k) ^ word_at(b + k)) & ((1 << (8 * (n - k))) - 1) == 0
+
+
+def walk(begin: int, stop: int, text_at: int, holes_at: int) -> int:
+    """Find the holes, their count and the hash of the text between them: 0, or -1 for what is strange."""
+    holes = integers(holes_at, at.HOLES_WORDS)
+    holes[at.Z_COUNT] = 0
+    holes[at.Z_HASH] = 0
+    if word_at(begin) & 255 != OPEN:
+        return STRANGE
+    count = 0
+    found = SEED
+    run = begin
+    inside = False
+    place = begin + 1
+    while True:
+        # A key.
+        if word_at(place) & 255 != QUOTE:
+            return STRANGE
+        key = place + 1
+        end = string_end(key, stop)
+        if end < 0:
+            return STRANGE
+        size = end - key
+        word = word_at(end)
+        if (word >> 8) & 255 != COLON:
+            return STRANGE
+        letter = (word >> 16) & 255
+        place = end + 2
+        # Its value.
+        if letter == QUOTE:
+            first = place + 1
+            end = string_end(first, stop)
+            if end < 0 or inside:
+                return STRANGE
+            name = word_at(key)
+            if (size == 2 and name & MASK_2 == ID) or (size == 6 and name & MASK_6 == ENTITY):
+                if count == at.MOST_HOLES or not is_ascii(first, end):
+                    return STRANGE
+                found = hash_run(found, run, first)
+                holes[at.HOLES + 2 * count] = first - text_at
+                holes[at.HOLES + 2 * count + 1] = end - text_at
+                count += 1
+                run = end
+            place = end + 1
+        elif letter == MINUS or (letter >= ZERO and letter <= NINE):
+            end = number_end(place, stop)
+            if end < 0:
+                return STRANGE
+            if inside or size != 6 or word_at(key) & MASK_6 != WEIGHT:
+                if count == at.MOST_HOLES:
+                    return STRANGE
+                found = hash_run(found, run, place)
+                holes[at.HOLES + 2 * count] = place - text_at
+                holes[at.HOLES + 2 * count + 1] = end - text_at
+                count += 1
+                run = end
+            place = end
+        elif inside:
+            return STRANGE
+        elif letter == OPEN:
+            if size != 7 or word_at(key) & MASK_7 != METRICS:
+                return STRANGE
+            inside = True
+            place += 1
+            if word_at(place) & 255 != CLOSE:
+                continue
+        else:
+            word = word_at(place)
+            if word & MASK_4 == TRUE or word & MASK_4 == NULL:
+                place += 4
+            elif word & MASK_5 == FALSE:
+                place += 5
+            else:
+                return STRANGE
+        # What stands between it and the next key.
+        letter = word_at(place) & 255
+        if inside and letter == CLOSE:
+            inside = False
+            place += 1
+            letter = word_at(place) & 255
+        place += 1
+        if letter != COMMA:
+            break
+    if inside or letter != CLOSE or place != stop:
+        return STRANGE
+    found = hash_run(found, run, stop)
+    holes[at.Z_COUNT] = count
+    holes[at.Z_HASH] = found if found != 0 else 1
+    return 0
+
+
+def fits(template: int, begin: int, stop: int, text_at: int, holes_at: int) -> bool:
+    """Whether the text between the holes is the template's."""
+    line = integers(template, at.TEMPLATE)
+    holes = integers(holes_at, at.HOLES_WORDS)
+    count = holes[at.Z_COUNT]
+    if line[at.H_HOLES] != count:
+        return False
+    known = line[at.H_TEXT]
+    left = line[at.H_TEXT_N]
+    run = begin
+    for k in range(count + 1):
+        end = text_at + holes[at.HOLES + 2 * k] if k < count else stop
+        n = end - run
+        if n > left or not same_text(run, known, n):
+            return False
+        known += n
+        left -= n
+        if k < count:
+            run = text_at + holes[at.HOLES + 2 * k + 1]
+    return bool(left == 0)
+
+
+def scan(desk: int, text_at: int, begin: int, end: int, holes_at: int) -> int:
+    """Address of the template of the event text[begin:end]; 0 when there is none yet; -1 when Python must read the event.
+
+    SLACK bytes behind the end can be read. The holes are at `holes_at` (layout HOLES) unless the answer is -1.
+    """
+    start = text_at + begin
+    stop = text_at + end
+    if walk(start, stop, text_at, holes_at) < 0:
+        return STRANGE
+    x = integers(desk, at.DESK)
+    mask = x[at.X_TEMPLATES_MASK]
+    lines = x[at.X_TEMPLATES]
+    found = integers(holes_at, at.HOLES)[at.Z_HASH]
+    place = found & mask
+    while True:
+        template = lines + at.WORD * at.TEMPLATE * place
+        known = integers(template, at.TEMPLATE)[at.H_HASH]
+        if known == 0:
+            return 0
+        if known == found and fits(template, start, stop, text_at, holes_at):
+            return int(template)
+        place = (place + 1) & mask
+
+
+def crc_of(begin: int, end: int) -> int:
+    """CRC-32 of these bytes, as zlib computes it."""
+    crc = ALL
+    place = begin
+    while place + 8 <= end:
+        word = word_at(place) ^ crc
+        crc = int(
+            np.int64(CRC[1792 + (word & 255)])
+            ^ np.int64(CRC[1536 + ((word >> 8) & 255)])
+            ^ np.int64(CRC[1280 + ((word >> 16) & 255)])
+            ^ np.int64(CRC[1024 + ((word >> 24) & 255)])
+            ^ np.int64(CRC[768 + ((word >> 32) & 255)])
+            ^ np.int64(CRC[512 + ((word >> 40) & 255)])
+            ^ np.int64(CRC[256 + ((word >> 48) & 255)])
+            ^ np.int64(CRC[(word >> 56) & 255])
+        )
+        place += 8
+    rest = word_at(place)
+    while place < end:
+        crc = int(CRC[(crc ^ rest) & 255]) ^ (crc >> 8)
+        rest >>= 8
+        place += 1
+    return int(crc ^ ALL)
+
+
+def whole(begin: int, end: int) -> bool:
+    """Whether this number is an integer of few digits."""
+    first = begin
+    if word_at(begin) & 255 == MINUS:
+        first += 1
+    return end - first <= INTEGER_DIGITS and digits_at(first) >= end - first
+
+
+def int_at(text: Array, begin: int, end: int) -> int:
+    """Stand-in until digits.py is there."""
+    found = 0
+    for k in range(begin, end):
+        if text[k] != MINUS:
+            found = found * 10 + int(text[k]) - ZERO
+    return -found if text[begin] == MINUS else found
+
+
+def float_at(text: Array, begin: int, end: int) -> float:
+    """Stand-in until digits.py is there: exact for few digits, inf (so that Python reads) for others."""
+    found = 0.0
+    power = 0
+    point = False
+    if end - begin > 16:
+        return np.inf
+    for k in range(begin, end):
+        c = int(text[k])
+        if c >= ZERO and c <= NINE:
+            found = found * 10.0 + (c - ZERO)
+            if point:
+                power += 1
+        elif c == POINT:
+            point = True
+        elif c != MINUS:
+            return np.inf
+    if power > 0:
+        found = found / 10.0**power
+    return -found if text[begin] == MINUS else found
+
+
+def read(desk: int, template: int, text_at: int, holes_at: int, said_at: int) -> int:
+    """What stands in the holes that scan found, as words at `said_at` (layout SAID): 0, or 1 when Python must read the event."""
+    line = integers(template, at.TEMPLATE)
+    count = line[at.H_HOLES]
+    roles = integers(line[at.H_ROLES], count)
+    holes = integers(holes_at, at.HOLES_WORDS)
+    said = integers(said_at, at.SAID_WORDS)
+    values = floats(said_at, at.SAID_WORDS)
+    said[at.Y_TIMED] = 0
+    for k in range(count):
+        role = roles[k]
+        begin = holes[at.HOLES + 2 * k]
+        end = holes[at.HOLES + 2 * k + 1]
+        if role >= at.ROLE_VALUE:
+            value = float_at(octets(text_at, end), begin, end)
+            if not abs(value) < np.inf:
+                return 1
+            if end - begin == 2 and value == 0.0:
+                # An integer 0 has no sign: this is "-0".
+                value = 0.0
+            values[at.SAID + role - at.ROLE_VALUE] = value
+        elif role == at.ROLE_RECEIVED or role == at.ROLE_EVENT:
+            if not whole(text_at + begin, text_at + end):
+                return 1
+            time = int_at(octets(text_at, end), begin, end)
+            if role == at.ROLE_RECEIVED:
+                said[at.Y_RECEIVED] = time
+            else:
+                said[at.Y_EVENT] = time
+                said[at.Y_TIMED] = 1
+        elif role == at.ROLE_ID:
+            said[at.Y_TIE] = crc_of(text_at + begin, text_at + end)
+        elif role == at.ROLE_ENTITY:
+            said[at.Y_ENTITY] = begin
+            said[at.Y_ENTITY_END] = end
+    return 0
