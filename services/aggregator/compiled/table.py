@@ -65,6 +65,35 @@ FUNCTIONS = (
     Compiled(f"{KERNELS}.scan", "int_at", "i", "oii"),
     Compiled(f"{KERNELS}.scan", "float_at", "f", "oii"),
     Compiled(f"{KERNELS}.scan", "read", "i", "iiiii"),
+    # the wire: Kafka's record batches
+    Compiled(f"{KERNELS}.batch", "varint_size", "i", "i"),
+    Compiled(f"{KERNELS}.batch", "write_varint", "i", "oii"),
+    Compiled(f"{KERNELS}.batch", "batch_rows", "i", "iiiiiiii"),
+    Compiled(f"{KERNELS}.batch", "varint_end", "i", "oii"),
+    Compiled(f"{KERNELS}.batch", "varint", "i", "oii"),
+    Compiled(f"{KERNELS}.batch", "unpack_rows", "i", "iiiiiii"),
+    # bars
+    Compiled(f"{KERNELS}.names", "write_key", "i", "oii"),
+    Compiled(f"{KERNELS}.trades", "remember", "-", "ii"),
+    Compiled(f"{KERNELS}.trades", "told", "i", "iiii"),
+    Compiled(f"{KERNELS}.bars", "higher", "f", "ff"),
+    Compiled(f"{KERNELS}.bars", "lower", "f", "ff"),
+    Compiled(f"{KERNELS}.bars", "voice_new", "-", "iiiffi"),
+    Compiled(f"{KERNELS}.bars", "voice_add", "-", "iiffi"),
+    Compiled(f"{KERNELS}.bars", "bar_link", "-", "iii"),
+    Compiled(f"{KERNELS}.bars", "bar_new", "i", "iiiiii"),
+    Compiled(f"{KERNELS}.bars", "bar_grow", "i", "iiii"),
+    Compiled(f"{KERNELS}.bars", "bar_find", "i", "ii"),
+    Compiled(f"{KERNELS}.bars", "bar_heard", "i", "i"),
+    Compiled(f"{KERNELS}.bars", "middle", "f", "iiii"),
+    Compiled(f"{KERNELS}.bars", "fuse_bar", "-", "iii"),
+    Compiled(f"{KERNELS}.bars", "bar_fuse", "i", "iiii"),
+    Compiled(f"{KERNELS}.bars", "held_roll", "i", "iii"),
+    Compiled(f"{KERNELS}.bars", "bar_roll", "i", "iiiii"),
+    Compiled(f"{KERNELS}.bars", "merge", "-", "iiii"),
+    Compiled(f"{KERNELS}.bars", "bar_settle", "-", "iii"),
+    Compiled(f"{KERNELS}.bars", "bar_add", "i", "iiiiffiii"),
+    Compiled(f"{KERNELS}.bars", "free_bars", "-", "ii"),
     # fusion
     Compiled(f"{FUSION}.voices", "weigh", "-", "ivttp"),
     Compiled(f"{FUSION}.flags", "mark", "i", "iivtvvttfffffbf"),
@@ -90,7 +119,7 @@ FUNCTIONS = (
 LAYOUTS = (f"{FUSION}.layout", f"{KERNELS}.layout")
 """Where the constants of the functions stand."""
 
-ENTRIES = ("answer_rows", "advance_sources", "advance_voices")
+ENTRIES = ("answer_rows", "advance_sources", "advance_voices", "batch_rows", "unpack_rows")
 """What is called from Python: integers only."""
 
 
