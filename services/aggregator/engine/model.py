@@ -127,8 +127,10 @@ class Source:
 
     __slots__ = (
         "endpoint",
+        "fresh_ms",
         "group",
         "number",
+        "numeric",
         "origin",
         "plain_numbers",
         "plan",
@@ -165,10 +167,14 @@ class Source:
         self.shape = shape
         self.rank = rank
         """Rank of the quote: how little the statement has to be converted."""
+        self.fresh_ms = fresh_ms
+        """Age up to which nothing that it says is stale."""
+        self.numeric = not (shape.words or shape.unknown)
+        """Whether all it says are numbers of the category: such statements stand in memory, the others are Python objects."""
         self.plan: Plan = (
             number,
             shape.numbers,
-            taken and not (shape.words or shape.unknown),
+            taken and self.numeric,
             shape.money,
             shape.candle,
             shape.keep_ms,

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from msgspec import msgpack
 
 from services.aggregator.engine.model import Source
 from services.aggregator.engine.render import Choir
-from services.aggregator.engine.rules import Rules
+from services.aggregator.engine.rules import ROBUST, Rules
 
-ROBUST = "robust"
-"""The strategy whose answers need no rule beside the model."""
+if TYPE_CHECKING:
+    from services.aggregator.engine.tables import Tables
 
 MOST_CHOIRS = 2048
 """Forms that are kept; a partition's entities share some dozens."""
@@ -21,8 +23,10 @@ SourceKey = tuple[str, str, str | None, str | None, float, str, tuple[str, ...]]
 class Names:
     """The interned sources of one partition; numbers are given in log order, so every replay gives the same."""
 
-    def __init__(self, rules: Rules) -> None:
+    def __init__(self, rules: Rules, tables: Tables | None = None) -> None:
+        """`tables`: where kernels read what is interned."""
         self.rules = rules
+        self.tables = tables
         self.sources: list[Source] = []
         self.by_key: dict[SourceKey, Source] = {}
         self._choirs: dict[frozenset[int] | int, Choir | None] = {}
@@ -55,6 +59,8 @@ class Names:
             )
             self.sources.append(found)
             self.by_key[key] = found
+            if self.tables is not None:
+                self.tables.add_source(found)
         return found
 
     def choir(self, numbers: frozenset[int] | int) -> Choir | None:
@@ -73,9 +79,9 @@ class Names:
         return msgpack.encode(list(self.by_key))
 
     @classmethod
-    def load(cls, data: bytes, rules: Rules) -> Names:
+    def load(cls, data: bytes, rules: Rules, tables: Tables | None = None) -> Names:
         """The table that `dump` wrote, with the rules of today's catalogue."""
-        names = cls(rules)
+        names = cls(rules, tables)
         for key in msgpack.decode(data, type=list[SourceKey]):
             names.source(key)
         return names

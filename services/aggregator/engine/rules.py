@@ -14,6 +14,9 @@ OWN_QUOTE = ("pair", "perp", "future", "option")
 
 TARGET = "usd"
 
+ROBUST = "robust"
+"""The strategy whose answers need no rule beside the model."""
+
 STALE_FACTOR = 20
 """A statement is kept, and shown as stale, for this many times its metric's freshness (or Limits.retain_ms, if longer)."""
 

@@ -250,6 +250,12 @@ class Numbers:
         self.state.meet()
         if len(self._plans) > MOST_SPECS:
             self._plans.clear()
+            self.state.met += 1
+
+    def row_of(self, spec: Spec) -> int:
+        """Row of a specification in the table that kernels read."""
+        held = self._plans.get(id(spec))
+        return held[1] if held is not None else self._plan(spec)
 
     def _plan(self, spec: Spec) -> int:
         place = len(self._plans)
@@ -278,11 +284,11 @@ class Numbers:
         if len(self._shares) < 2 * total:
             self._shares, self._shares_at = _room(4 * total)
         KERNELS.answer_rows(
-            count, total, table.buffer_info()[0], columns.buffer_info()[0], self._outs_at, self._shares_at, self._where(), teach,
+            count, total, table.buffer_info()[0], columns.buffer_info()[0], self._outs_at, self._shares_at, self.context(), teach,
         )  # fmt: skip
 
-    def _where(self) -> int:
-        """Address of the context: the tables that grow are looked for again only when they are others."""
+    def context(self) -> int:
+        """Address of the context, until the next call: the tables that grow are looked for again only when they are others."""
         state = self.state
         tables = state.sources, state.strangers, self._specs
         if tables[0] is not self._tables[0] or tables[1] is not self._tables[1] or tables[2] is not self._tables[2]:

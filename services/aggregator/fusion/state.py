@@ -156,8 +156,10 @@ class State:
         self._strangers = 0
         self._codes: dict[str, dict[tuple[str, str], int]] = {}
         self._unknown: dict[str, int] = {}
-        self._met = False
-        """Whether a row, provider or group was named since strangers were last looked at."""
+        self.met = 0
+        """How often a row, provider or group was named."""
+        self._looked = 0
+        """As of when strangers were last looked at."""
         self.row("", "stranger")
 
     def find(self, spec: Spec, key: str) -> Key | None:
@@ -200,8 +202,8 @@ class State:
 
     def meet(self) -> None:
         """Look at strangers anew; between two batches, when somebody became known or they are too many."""
-        if self._met or self._strangers > MOST_ROWS:
-            self._met = False
+        if self.met != self._looked or self._strangers > MOST_ROWS:
+            self._looked = self.met
             self._codes.clear()
             self._unknown.clear()
             self._strangers = 0
@@ -235,10 +237,10 @@ class State:
         entry.groups[slot] = group
         if provider not in self.providers and len(self.providers) < PAIRS:
             self.providers[provider] = len(self.providers)
-            self._met = True
+            self.met += 1
         if group not in self.groups and len(self.groups) < MOST_ROWS:
             self.groups[group] = len(self.groups)
-            self._met = True
+            self.met += 1
         at = SLOTS_AT + slot * SLOT
         data = entry.data
         data[at + ROW] = self.row(metric, provider)
@@ -252,7 +254,7 @@ class State:
             if len(self.rows) >= MOST_ROWS and provider:
                 return 0
             row = self.rows[metric, provider] = len(self.rows)
-            self._met = True
+            self.met += 1
             if row == len(self.sources):
                 self.sources = np.concatenate([self.sources, np.zeros_like(self.sources)])
             if provider:
@@ -283,6 +285,7 @@ class State:
             state.row(metric, provider)
         state.providers = {name: i for i, name in enumerate(saved.providers)}
         state.groups = {name: i for i, name in enumerate(saved.groups)}
+        state.met += 1
         sources = np.frombuffer(saved.sources).reshape(-1, SOURCE)
         state.sources[: len(sources)] = sources
         state.pairs = np.frombuffer(saved.pairs, np.float32).reshape(PAIRS, PAIRS).copy()

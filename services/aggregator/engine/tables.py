@@ -1,0 +1,291 @@
+"""Who says what, as kernels read it: sources, their values, metrics, providers, groups and quote assets, by number."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from schemas.metrics import Spec
+from services.aggregator.engine.memory import Memory, doubles_at, words_at
+from services.aggregator.engine.model import EARLIEST_MS, ORIGINS
+from services.aggregator.engine.rules import ROBUST, TARGET
+from services.aggregator.fusion.state import MOST_ROWS
+from services.aggregator.kernels import layout as at
+
+if TYPE_CHECKING:
+    from services.aggregator.engine.model import Source
+    from services.aggregator.engine.rules import Rules
+    from services.aggregator.fusion import Fuser
+    from services.aggregator.fusion.state import State
+
+UNKNOWN_GROUP = -1 - 8 * MOST_ROWS
+"""Numbers of groups that fusion does not know go down from here, below those that it gives to strangers itself."""
+NO_BAR, QUOTES, TRADES = range(3)
+"""N_BAR: what bars are made of."""
+PRICE_TOLD = {"market": "price"}
+"""Category -> metric whose value is told beside a record: assets in which money is quoted are valued by it."""
+
+
+class Table:
+    """Lines of `width` words at an address that stands in a word of the desk; moves when it grows."""
+
+    def __init__(self, memory: Memory, word: int, width: int, room: int = 16) -> None:
+        self._memory = memory
+        self._word = word
+        self.width = width
+        self.count = 0
+        self._hold(memory.block(width * room), room)
+
+    def _hold(self, address: int, room: int) -> None:
+        self._memory.desk[self._word] = self.address = address
+        self.room = room
+        self.words = words_at(address, self.width * room)
+        """All its lines, one after another."""
+        self.floats = doubles_at(address, self.width * room)
+
+    def add(self, lines: int = 1) -> int:
+        """Number of the first of so many new lines, of noughts."""
+        number = self.count
+        self.count += lines
+        if self.count > self.room:
+            before, words, room = self.address, self.words, self.room
+            more = max(2 * room, self.count)
+            address = self._memory.block(self.width * more)
+            words_at(address, len(words))[:] = words
+            self._hold(address, more)
+            self._memory.release(before, self.width * room)
+        return number
+
+    def line(self, number: int) -> int:
+        """Place of a line in `words`."""
+        return number * self.width
+
+
+class Tables:
+    """The tables of one partition, and what of them depends on what its fuser knows."""
+
+    def __init__(self, memory: Memory, rules: Rules) -> None:
+        self._memory = memory
+        self._rules = rules
+        desk = memory.desk
+        self.sources = Table(memory, at.X_SOURCES, at.SOURCE)
+        self.places = Table(memory, at.X_PLACES, at.PLACE, 64)
+        self.metrics = Table(memory, at.X_METRICS, at.METRIC, max(1, len(rules.specs)))
+        self.providers = Table(memory, at.X_PROVIDERS, at.PROVIDER)
+        self.groups = Table(memory, at.X_GROUPS, at.GROUP)
+        self.quotes = Table(memory, at.X_QUOTES, at.QUOTE)
+        self.number_of: dict[str, int] = {}
+        """Metric -> number, in the order of the catalogue."""
+        self.provider_of: dict[str, int] = {}
+        self.group_of: dict[str, int] = {}
+        self.quote_of: dict[str, int] = {}
+        self.quote_names: list[str] = []
+        self.provider_names: list[str] = []
+        self._stems: dict[tuple[str, str, str | None, str], int] = {}
+        self._rows = 0, 0
+        """Words and address of the table at X_ROWS."""
+        self._fuser: Fuser | None = None
+        self._met = -1
+        for spec in rules.specs.values():
+            self._add_metric(spec)
+        desk[at.X_METRICS_N] = len(self.number_of)
+        desk[at.X_TOUCHED] = memory.block(max(1, len(self.number_of)))
+        for quote in ("", TARGET, *rules.ranks):
+            self.quote(quote)
+        self._write_limits()
+        self._lay_rows()
+
+    # --- what is known from the start -----------------------------------------------------------------------------
+
+    def _text(self, text: str) -> tuple[int, int]:
+        """Address and length of a text that stays."""
+        data = text.encode()
+        return self._memory.keep(data), len(data)
+
+    def _json(self, text: str) -> tuple[int, int]:
+        return self._text(msgspec.json.encode(text).decode())
+
+    def _add_metric(self, spec: Spec) -> None:
+        number = self.metrics.add()
+        self.number_of[spec.name] = number
+        line, words = self.metrics.line(number), self.metrics.words
+        words[line + at.M_MONEY] = spec.money
+        words[line + at.M_FRESH] = spec.freshness_ms
+        words[line + at.M_WINDOW] = spec.window_ms
+        words[line + at.M_ROBUST] = spec.number and spec.strategy == ROBUST
+        name, method = (msgspec.json.encode(text).decode() for text in (spec.name, spec.strategy))
+        words[line + at.M_NAME], words[line + at.M_NAME_N] = self._text(f'{name}:{{"value":')
+        words[line + at.M_METHOD], words[line + at.M_METHOD_N] = self._text(f'"method":{method}')
+        words[line + at.M_KEEP] = self._rules.keep_ms(spec.name)
+
+    def _write_limits(self) -> None:
+        rules, desk, memory = self._rules, self._memory.desk, self._memory
+        limits = rules.limits
+        for word, value in (
+            (at.X_SKEW, limits.skew_ms),
+            (at.X_FUTURE, limits.future_ms),
+            (at.X_EARLIEST, EARLIEST_MS),
+            (at.X_EXPIRE, limits.expire_ms),
+            (at.X_LATENESS, limits.lateness_ms),
+            (at.X_EMIT, limits.emit_ms),
+            (at.X_BEHIND, limits.behind_ms),
+            (at.X_MAX_BYTES, limits.max_record_bytes),
+            (at.X_WINDOWS_N, len(rules.windows)),
+            (at.X_PRICE, self.number_of.get(PRICE_TOLD.get(rules.category, ""), -1)),
+        ):
+            desk[word] = value
+        desk[at.X_CATEGORY], desk[at.X_CATEGORY_N] = self._json(rules.category)
+        widths = rules.windows or (limits.epoch_ms,)
+        desk[at.X_WINDOWS] = memory.block(len(widths))
+        for k, width in enumerate(widths):
+            words_at(desk[at.X_WINDOWS], len(widths))[k] = width
+        desk[at.X_ORIGINS] = memory.block(2 * len(ORIGINS))
+        origins = words_at(desk[at.X_ORIGINS], 2 * len(ORIGINS))
+        for origin, number in ORIGINS.items():
+            origins[2 * number], origins[2 * number + 1] = self._json(origin)
+        bound = rules.newcomers
+        desk[at.X_NEWCOMER] = -1 if bound is None else self.number_of[bound.metric]
+        if bound is not None:
+            desk[at.X_PEERS] = bound.peers
+            memory.desk_floats[at.X_FACTOR] = bound.factor
+            memory.desk_floats[at.X_NEAR] = bound.near
+
+    # --- what comes with the log ----------------------------------------------------------------------------------
+
+    def quote(self, name: str) -> int:
+        """Number of a quote asset; "" is none."""
+        number = self.quote_of.get(name)
+        if number is None:
+            number = self.quote_of[name] = self.quotes.add()
+            self.quote_names.append(name)
+            line = self.quotes.line(number)
+            words = self.quotes.words
+            words[line + at.Q_NAME], words[line + at.Q_NAME_N] = self._json(name)
+            words[line + at.Q_RANK] = self._rules.ranks.get(name, -1)
+            self.quotes.floats[line + at.Q_RATE] = 1.0 if name == TARGET else math.nan
+            self._memory.desk[at.X_QUOTES_N] = self.quotes.count
+        return number
+
+    def set_rate(self, asset: str, usd: float) -> None:
+        """The rate of a quote asset, from here on; TARGET keeps its own."""
+        if asset != TARGET:
+            number = self.quote(asset)
+            self.quotes.floats[self.quotes.line(number) + at.Q_RATE] = usd
+
+    def provider(self, name: str) -> int:
+        """Number of a provider."""
+        number = self.provider_of.get(name)
+        if number is None:
+            number = self.provider_of[name] = self.providers.add()
+            self.provider_names.append(name)
+            line, words = self.providers.line(number), self.providers.words
+            words[line + at.A_NAME], words[line + at.A_NAME_N] = self._json(name)
+            words[line + at.A_PID] = -1
+            self._lay_rows()
+            self._met = -1
+        return number
+
+    def group(self, name: str) -> int:
+        """Number of an independence group."""
+        number = self.group_of.get(name)
+        if number is None:
+            number = self.group_of[name] = self.groups.add()
+            self.groups.words[self.groups.line(number) + at.G_GID] = UNKNOWN_GROUP - number
+            self._met = -1
+        return number
+
+    def add_source(self, source: Source) -> None:
+        """The line of a source; they come in the order of their numbers."""
+        number = self.sources.add()
+        assert number == source.number
+        shape, limits = source.shape, self._rules.limits
+        taken = source.origin in limits.origins
+        names = shape.names if source.numeric else ()
+        line = self.sources.line(number)
+        stem = (source.provider, source.endpoint, source.quote, source.origin)
+        first = self.places.count
+        self.places.add(len(names))
+        for place, check in zip(range(first, first + len(names)), shape.numbers, strict=False):
+            spot = self.places.line(place)
+            self.places.words[spot + at.P_METRIC] = self.number_of[check.name]
+            self.places.floats[spot + at.P_LOW] = check.low
+            self.places.floats[spot + at.P_HIGH] = check.high
+        bar, candle = NO_BAR, shape.candle
+        price = size = -1
+        if candle is not None and candle.price in names:
+            bar = TRADES if candle.kind == "trade" else QUOTES
+            price = names.index(candle.price)
+            size = names.index(candle.size) if candle.size in names else -1
+        for word, value in (
+            (at.N_PLAIN, source.numeric and taken),
+            (at.N_COUNT, len(names)),
+            (at.N_VALUES, first),
+            (at.N_RANK, source.rank),
+            (at.N_QUOTE, self.quote(source.quote or "")),
+            (at.N_MONEY, shape.money),
+            (at.N_KEEP, shape.keep_ms),
+            (at.N_FRESH, source.fresh_ms),
+            (at.N_BAR, bar),
+            (at.N_PRICE, price),
+            (at.N_SIZE, size),
+            (at.N_PROVIDER, self.provider(source.provider)),
+            (at.N_GROUP, self.group(source.group)),
+            (at.N_ORIGIN, ORIGINS[source.origin]),
+            (at.N_STEM, self._stems.setdefault(stem, len(self._stems))),
+        ):
+            self.sources.words[line + word] = value
+        self.sources.floats[line + at.N_WEIGHT] = source.weight
+        self._memory.desk[at.X_SOURCES_N] = self.sources.count
+        self.refresh()
+
+    # --- what the fuser knows -------------------------------------------------------------------------------------
+
+    def _lay_rows(self) -> None:
+        """A table at X_ROWS for all metrics and as many providers as there is room for, all strangers."""
+        stride = self.providers.room
+        words = max(1, len(self.number_of)) * stride
+        if words != self._rows[0]:
+            before = self._rows
+            self._rows = words, self._memory.block(words)
+            if before[0]:
+                self._memory.release(before[1], before[0])
+        self._memory.desk[at.X_ROWS] = self._rows[1]
+        self._memory.desk[at.X_PROVIDERS_N] = stride
+
+    def link(self, fuser: Fuser) -> None:
+        """Use what this fuser knows, from here on; `refresh` follows it."""
+        self._fuser = fuser
+        self._met = -1
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Look again whom the fuser knows, when it has met somebody; before each kernel that asks it or lets it learn."""
+        fuser = self._fuser
+        if fuser is None:
+            return
+        self._memory.desk[at.X_FUSION] = fuser.numbers.context()
+        if fuser.state.met != self._met:
+            self._find_known(fuser.state)
+
+    def _find_known(self, state: State) -> None:
+        assert self._fuser is not None
+        numbers = self._fuser.numbers
+        self._met = state.met
+        for spec in self._rules.specs.values():
+            if spec.number:
+                line = self.metrics.line(self.number_of[spec.name])
+                self.metrics.words[line + at.M_SPEC] = numbers.row_of(spec)
+        self._memory.desk[at.X_FUSION] = numbers.context()
+        stride = self.providers.room
+        rows = words_at(self._rows[1], self._rows[0])
+        for (metric, provider), row in state.rows.items():
+            m, p = self.number_of.get(metric), self.provider_of.get(provider)
+            if m is not None and p is not None:
+                rows[m * stride + p] = row
+        for provider, number in self.provider_of.items():
+            self.providers.words[self.providers.line(number) + at.A_PID] = state.providers.get(provider, -1)
+        for group, number in self.group_of.items():
+            gid = state.groups.get(group, UNKNOWN_GROUP - number)
+            self.groups.words[self.groups.line(number) + at.G_GID] = gid
