@@ -75,6 +75,7 @@ def put_entity(desk: int, entity: int) -> None:
         line = (line + 1) & mask
     lines[line] = entity
     x[at.X_INDEX_USED] += 1
+    x[at.X_INDEX_LIVE] += 1
 
 
 def take_entity(desk: int, entity: int) -> None:
@@ -87,6 +88,7 @@ def take_entity(desk: int, entity: int) -> None:
     while lines[line] != entity:
         line = (line + 1) & mask
     lines[line] = at.GONE
+    x[at.X_INDEX_LIVE] -= 1
 
 
 def blank_entity(entity: int) -> None:
@@ -173,6 +175,7 @@ def grow_index(desk: int, lines_at: int, mask: int) -> None:
     x[at.X_INDEX] = lines_at
     x[at.X_INDEX_MASK] = mask
     x[at.X_INDEX_USED] = 0
+    x[at.X_INDEX_LIVE] = 0
     for k in range(count):
         if before[k] > at.GONE:
             put_entity(desk, before[k])

@@ -183,10 +183,11 @@ SLACK = 64
     X_INDEX,  # table of open addressing by key: addresses of entities, 0 for none, GONE for one that was dropped
     X_INDEX_MASK,  # lines - 1, a power of two less one
     X_INDEX_USED,  # lines that are not 0
+    X_INDEX_LIVE,  # lines that hold an entity
     X_QUOTES_N,
     X_SOURCES_N,
     DESK,
-) = range(47)
+) = range(48)
 GONE = 1
 """In the index: no entity, but others may stand behind it."""
 SCRATCH = 65_536
