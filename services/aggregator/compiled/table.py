@@ -33,6 +33,26 @@ class Compiled(NamedTuple):
 
 
 FUNCTIONS = (
+    # numbers
+    Compiled(f"{KERNELS}.digits", "write_text", "i", "oiii"),
+    Compiled(f"{KERNELS}.digits", "eight", "u", "u"),
+    Compiled(f"{KERNELS}.digits", "places", "i", "u"),
+    Compiled(f"{KERNELS}.digits", "write_whole", "i", "oiu"),
+    Compiled(f"{KERNELS}.digits", "write_int", "i", "oii"),
+    Compiled(f"{KERNELS}.digits", "write_decimal", "i", "oiui"),
+    Compiled(f"{KERNELS}.digits", "magnitude", "i", "f"),
+    Compiled(f"{KERNELS}.digits", "odd_product", "u", "uuu"),
+    Compiled(f"{KERNELS}.digits", "shortest", "u", "uiib"),
+    Compiled(f"{KERNELS}.digits", "write_float", "i", "oif"),
+    Compiled(f"{KERNELS}.digits", "write_digits", "i", "oif"),
+    Compiled(f"{KERNELS}.digits", "rounded_share", "f", "f"),
+    Compiled(f"{KERNELS}.digits", "write_share", "i", "oif"),
+    Compiled(f"{KERNELS}.digits", "all_digits", "b", "u"),
+    Compiled(f"{KERNELS}.digits", "of_eight", "u", "u"),
+    Compiled(f"{KERNELS}.digits", "read_int", "i", "oii"),
+    Compiled(f"{KERNELS}.digits", "nearest", "f", "ui"),
+    Compiled(f"{KERNELS}.digits", "read_exponent", "i", "oii"),
+    Compiled(f"{KERNELS}.digits", "read_float", "f", "oii"),
     # memory: blocks and statements
     Compiled(f"{KERNELS}.blocks", "size_of", "i", "i"),
     Compiled(f"{KERNELS}.blocks", "room_in", "i", "i"),
@@ -94,6 +114,22 @@ FUNCTIONS = (
     Compiled(f"{KERNELS}.bars", "bar_settle", "-", "iii"),
     Compiled(f"{KERNELS}.bars", "bar_add", "i", "iiiiffiii"),
     Compiled(f"{KERNELS}.bars", "free_bars", "-", "ii"),
+    # entities by key, and what is noted of many at once
+    Compiled(f"{KERNELS}.index", "key_hash", "i", "ii"),
+    Compiled(f"{KERNELS}.index", "same_bytes", "b", "iii"),
+    Compiled(f"{KERNELS}.index", "find_entity", "i", "iii"),
+    Compiled(f"{KERNELS}.index", "put_entity", "-", "ii"),
+    Compiled(f"{KERNELS}.index", "take_entity", "i", "ii"),
+    Compiled(f"{KERNELS}.index", "blank_entity", "-", "i"),
+    Compiled(f"{KERNELS}.index", "starts_with", "b", "iiii"),
+    Compiled(f"{KERNELS}.index", "quote_named", "i", "iii"),
+    Compiled(f"{KERNELS}.index", "new_entity", "i", "iii"),
+    Compiled(f"{KERNELS}.index", "grow_index", "i", "iii"),
+    Compiled(f"{KERNELS}.trim", "covers", "b", "iii"),
+    Compiled(f"{KERNELS}.trim", "leave_agreed", "-", "iii"),
+    Compiled(f"{KERNELS}.trim", "trim", "i", "ii"),
+    Compiled(f"{KERNELS}.send", "send_rows", "i", "iiii"),
+    Compiled(f"{KERNELS}.send", "mark_rows", "i", "iiii"),
     # fusion
     Compiled(f"{FUSION}.voices", "weigh", "-", "ivttp"),
     Compiled(f"{FUSION}.flags", "mark", "i", "iivtvvttfffffbf"),
@@ -116,10 +152,12 @@ FUNCTIONS = (
     Compiled(f"{FUSION}.rows", "advance_voices", "-", "ii"),
 )
 
-LAYOUTS = (f"{FUSION}.layout", f"{KERNELS}.layout")
+LAYOUTS = (f"{FUSION}.layout", f"{KERNELS}.layout", f"{KERNELS}.powers", "services.aggregator.compiled.numbers")
 """Where the constants of the functions stand."""
 
-ENTRIES = ("answer_rows", "advance_sources", "advance_voices", "batch_rows", "unpack_rows")
+ENTRIES = ("answer_rows", "advance_sources", "advance_voices", "batch_rows", "unpack_rows", "find_entity", "new_entity", "take_entity",
+    "grow_index", "trim", "send_rows", "mark_rows",
+)  # fmt: skip
 """What is called from Python: integers only."""
 
 

@@ -9,6 +9,7 @@ from itertools import accumulate
 from typing import Protocol
 
 from services.aggregator.engine.model import Record
+from services.aggregator.kernels.layout import SLACK
 
 
 class Columns(Protocol):
@@ -35,8 +36,7 @@ class Joined:
         self.stamps = array("q", [-1 if record.timestamp is None else int(record.timestamp) for record in records])
         parts = [*keys, *values]
         text = b"".join(part for part in parts if part)
-        # Eight bytes more, so that a word may be read at the last of them.
-        self.text = text + bytes(8)
+        self.text = text + bytes(SLACK)
         ends = array("q", accumulate(len(part) if part else 0 for part in parts))
         begins = array("q", [0, *ends[:-1]]) if ends else array("q")
         if None in parts:

@@ -113,16 +113,16 @@ def fold_rows(desk: int, rows: int) -> int:
             why = at.WHY_CAREFUL
             break
         key = text + key_begins[row]
-        named = said[at.SAID_ENTITY]
+        named = said[at.Y_ENTITY]
         source = x[at.X_SOURCES] + number * at.SOURCE * at.WORD
-        values = r[at.R_SAID] + at.SAID_VALUES * at.WORD
+        values = r[at.R_SAID] + at.SAID * at.WORD
         if (
-            said[at.SAID_ENTITY_END] - named != key_n or not same_bytes(text + named, key, key_n)
+            said[at.Y_ENTITY_END] - named != key_n or not same_bytes(text + named, key, key_n)
             or not within(desk, source, values)
         ):  # fmt: skip
             why = at.WHY_CAREFUL
             break
-        received = said[at.SAID_RECEIVED]
+        received = said[at.Y_RECEIVED]
         log = x[at.X_LOG]
         if received > log:
             if stamps[row] >= 0 and received > stamps[row] + x[at.X_FUTURE]:
@@ -138,8 +138,8 @@ def fold_rows(desk: int, rows: int) -> int:
             break
         n = integers(source, at.SOURCE)
         ts = received
-        if said[at.SAID_HAS_EVENT] != 0:
-            ts = min(said[at.SAID_EVENT], received + x[at.X_SKEW])
+        if said[at.Y_TIMED] != 0:
+            ts = min(said[at.Y_EVENT], received + x[at.X_SKEW])
         traded = n[at.N_BAR] == TRADED
         if log - ts > n[at.N_KEEP] or (traded and ts < log - x[at.X_LATENESS] - MINUTE_MS):
             why = at.WHY_CAREFUL
@@ -165,7 +165,7 @@ def fold_rows(desk: int, rows: int) -> int:
         newer = True
         if line != 0:
             held = integers(e[at.E_SAID] + integers(line, at.DIRECTORY)[at.D_AT] * at.WORD, at.STATEMENT)
-            newer = ts > held[at.S_TS] or (ts == held[at.S_TS] and said[at.SAID_TIE] > held[at.S_TIE])
+            newer = ts > held[at.S_TS] or (ts == held[at.S_TS] and said[at.Y_TIE] > held[at.S_TIE])
         if not newer and not traded:
             x[at.X_POSITION] = offset
             x[at.X_LOG] = log
@@ -187,7 +187,7 @@ def fold_rows(desk: int, rows: int) -> int:
             e[at.E_LEARN_AT] = received - received % window + window
         x[at.X_POSITION] = offset
         row += 1
-        if traded and told(desk, entity, number, said[at.SAID_TIE]) != 0:
+        if traded and told(desk, entity, number, said[at.Y_TIE]) != 0:
             r[at.R_UNCHANGED] += 1
             continue
         version = x[at.X_BASE] + offset
@@ -218,7 +218,7 @@ def fold_rows(desk: int, rows: int) -> int:
             statement = e[at.E_SAID] + integers(line, at.DIRECTORY)[at.D_AT] * at.WORD
             words = integers(statement, at.STATEMENT)
             words[at.S_TS] = ts
-            words[at.S_TIE] = said[at.SAID_TIE]
+            words[at.S_TIE] = said[at.Y_TIE]
             numbers = floats(statement, at.STATEMENT + n[at.N_COUNT])
             numbers[at.S_RATE] = rate
             for k in range(n[at.N_COUNT]):

@@ -78,8 +78,8 @@ def put_entity(desk: int, entity: int) -> None:
     x[at.X_INDEX_LIVE] += 1
 
 
-def take_entity(desk: int, entity: int) -> None:
-    """Take an entity out of the index."""
+def take_entity(desk: int, entity: int) -> int:
+    """Take an entity, which must be in it, out of the index."""
     x = integers(desk, at.DESK)
     e = integers(entity, at.ENTITY)
     mask = x[at.X_INDEX_MASK]
@@ -89,6 +89,7 @@ def take_entity(desk: int, entity: int) -> None:
         line = (line + 1) & mask
     lines[line] = at.GONE
     x[at.X_INDEX_LIVE] -= 1
+    return 0
 
 
 def blank_entity(entity: int) -> None:
@@ -167,7 +168,7 @@ def new_entity(desk: int, key: int, n: int) -> int:
     return entity
 
 
-def grow_index(desk: int, lines_at: int, mask: int) -> None:
+def grow_index(desk: int, lines_at: int, mask: int) -> int:
     """Move all entities into a larger table, which is empty and has `mask` + 1 lines."""
     x = integers(desk, at.DESK)
     before = integers(x[at.X_INDEX], x[at.X_INDEX_MASK] + 1)
@@ -179,3 +180,4 @@ def grow_index(desk: int, lines_at: int, mask: int) -> None:
     for k in range(count):
         if before[k] > at.GONE:
             put_entity(desk, before[k])
+    return int(x[at.X_INDEX_LIVE])

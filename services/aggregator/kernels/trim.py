@@ -25,8 +25,8 @@ def covers(desk: int, more: int, less: int) -> bool:
     return True
 
 
-def trim(desk: int, entity: int) -> None:
-    """Drop what is older than it may be kept, and that of which a newer statement of the same stem says all."""
+def trim(desk: int, entity: int) -> int:
+    """Drop what is older than it may be kept, and that of which a newer statement of the same stem says all; how many."""
     x = integers(desk, at.DESK)
     e = integers(entity, at.ENTITY)
     count = e[at.E_COUNT]
@@ -55,11 +55,12 @@ def trim(desk: int, entity: int) -> None:
             marks[i] = 1
             dropped += 1
     if dropped == 0:
-        return
+        return 0
     for i in range(count - 1, -1, -1):
         if marks[i] != 0:
             leave_agreed(desk, entity, i)
             drop_statement(desk, entity, e[at.E_INDEX] + i * at.DIRECTORY * at.WORD)
+    return dropped
 
 
 def leave_agreed(desk: int, entity: int, gone: int) -> None:
