@@ -14,12 +14,12 @@ FIRST_CHUNK = 1 << 22
 """Bytes of the first: most partitions are small."""
 
 
-def words_at(address: int, n: int) -> memoryview:
+def words_at(address: int, n: int) -> memoryview[int]:
     """n int64 at this address."""
     return memoryview((ctypes.c_int64 * n).from_address(address)).cast("B").cast("q")
 
 
-def doubles_at(address: int, n: int) -> memoryview:
+def doubles_at(address: int, n: int) -> memoryview[float]:
     """n float64 at this address."""
     return memoryview((ctypes.c_double * n).from_address(address)).cast("B").cast("d")
 
