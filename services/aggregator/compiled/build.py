@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 
 from services.aggregator.compiled import memory, text
+from services.aggregator.compiled.numbers import compiled_forms
 from services.aggregator.compiled.table import ENTRIES, FUNCTIONS, TYPES
 
 
@@ -86,6 +87,7 @@ def compile_all(wrapped: bool) -> dict[str, Any]:
     primitives = (floats, table, singles, shorts, integers, octets, copy, high)
     made: dict[str, Any] = {function.__name__: jit(function) for function in primitives}
     assert set(made) <= set(vars(memory))
+    made |= compiled_forms()
     made |= text.compiled_forms()
     kinds = {letter: eval(name, vars(numba)) for letter, name in TYPES.items()}  # names of our own table
     for row in FUNCTIONS:
