@@ -223,8 +223,8 @@ def middle(desk: int, bar: int, traded: int, field: int) -> float:
             n += 1
         at += VOICE * WORD
     if n % 2:
-        return values[n // 2]
-    return (values[n // 2 - 1] + values[n // 2]) / 2.0
+        return float(values[n // 2])
+    return float((values[n // 2 - 1] + values[n // 2]) / 2.0)
 
 
 def higher(a: float, b: float) -> float:

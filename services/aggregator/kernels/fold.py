@@ -41,21 +41,6 @@ def rate_of(desk: int, entity: int, source: int) -> float:
     return floats(asset, at.QUOTE)[at.Q_RATE]
 
 
-def due_bars(desk: int, entity: int) -> bool:
-    """Whether bars that take no more trades are still to be shown."""
-    x = integers(desk, at.DESK)
-    settled = x[at.X_LOG] - x[at.X_LATENESS] - MINUTE_MS
-    bar = integers(entity, at.ENTITY)[at.E_BARS]
-    while bar != 0:
-        b = integers(bar, at.BAR)
-        if b[at.B_START] >= settled:
-            return False
-        if b[at.B_DUE] != 0:
-            return True
-        bar = b[at.B_NEXT]
-    return False
-
-
 def within(desk: int, source: int, values: int) -> bool:
     """Whether all values lie where they must."""
     x = integers(desk, at.DESK)
@@ -173,9 +158,6 @@ def fold_rows(desk: int, rows: int) -> int:
             row += 1
             continue
         x[at.X_LOG] = log
-        if e[at.E_BARS] != 0 and due_bars(desk, entity):
-            why = at.WHY_SHOW
-            break
         if received >= e[at.E_LEARN_AT]:
             if e[at.E_COUNT] > 1 and received // MINUTE_MS != e[at.E_AS_OF] // MINUTE_MS:
                 trim(desk, entity)
