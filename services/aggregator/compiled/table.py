@@ -82,8 +82,6 @@ FUNCTIONS = (
     Compiled(f"{KERNELS}.scan", "scan", "i", "iiiii"),
     Compiled(f"{KERNELS}.scan", "crc_of", "i", "ii"),
     Compiled(f"{KERNELS}.scan", "whole", "b", "ii"),
-    Compiled(f"{KERNELS}.scan", "int_at", "i", "oii"),
-    Compiled(f"{KERNELS}.scan", "float_at", "f", "oii"),
     Compiled(f"{KERNELS}.scan", "read", "i", "iiiii"),
     # the wire: Kafka's record batches
     Compiled(f"{KERNELS}.batch", "varint_size", "i", "i"),
@@ -150,13 +148,46 @@ FUNCTIONS = (
     Compiled(f"{FUSION}.rows", "answer_rows", "-", "iiiiiiii"),
     Compiled(f"{FUSION}.rows", "advance_sources", "-", "iiiiii"),
     Compiled(f"{FUSION}.rows", "advance_voices", "-", "ii"),
+    # windows of an entity, its record, what they teach
+    Compiled(f"{KERNELS}.gather", "windows_of", "i", "i"),
+    Compiled(f"{KERNELS}.gather", "listed", "i", "i"),
+    Compiled(f"{KERNELS}.gather", "arrange", "i", "ii"),
+    Compiled(f"{KERNELS}.gather", "spoke", "b", "ii"),
+    Compiled(f"{KERNELS}.gather", "put_aside", "b", "iifii"),
+    Compiled(f"{KERNELS}.gather", "no_rate", "i", "iii"),
+    Compiled(f"{KERNELS}.gather", "hear", "i", "ii"),
+    Compiled(f"{KERNELS}.gather", "far_apart", "b", "if"),
+    Compiled(f"{KERNELS}.gather", "peers", "i", "i"),
+    Compiled(f"{KERNELS}.gather", "gather", "i", "iif"),
+    Compiled(f"{KERNELS}.fuse", "lesson_of", "i", "ii"),
+    Compiled(f"{KERNELS}.fuse", "find_slot", "i", "iiii"),
+    Compiled(f"{KERNELS}.fuse", "row_of", "i", "iii"),
+    Compiled(f"{KERNELS}.fuse", "fill_window", "i", "iiii"),
+    Compiled(f"{KERNELS}.fuse", "fuse", "f", "iiiiii"),
+    Compiled(f"{KERNELS}.teach", "closes", "b", "iiii"),
+    Compiled(f"{KERNELS}.teach", "agree", "-", "iii"),
+    Compiled(f"{KERNELS}.teach", "teach", "i", "iii"),
+    Compiled(f"{KERNELS}.pieces", "put", "i", "iiiii"),
+    Compiled(f"{KERNELS}.pieces", "put_text", "i", "iiii"),
+    Compiled(f"{KERNELS}.pieces", "put_share", "i", "iiiiiif"),
+    Compiled(f"{KERNELS}.pieces", "put_quality", "i", "iiifffff"),
+    Compiled(f"{KERNELS}.record", "put_provider", "i", "iiii"),
+    Compiled(f"{KERNELS}.record", "put_why", "i", "iii"),
+    Compiled(f"{KERNELS}.record", "put_claims", "i", "iiiiiib"),
+    Compiled(f"{KERNELS}.record", "put_asides", "i", "iiiii"),
+    Compiled(f"{KERNELS}.record", "newest_of", "i", "i"),
+    Compiled(f"{KERNELS}.record", "tellable", "b", "i"),
+    Compiled(f"{KERNELS}.record", "put_metric", "i", "iiiiii"),
+    Compiled(f"{KERNELS}.record", "room_for", "i", "ii"),
+    Compiled(f"{KERNELS}.record", "write_record", "i", "iiiii"),
+    Compiled(f"{KERNELS}.record", "render_rows", "i", "iiiiii"),
 )
 
 LAYOUTS = (f"{FUSION}.layout", f"{KERNELS}.layout", f"{KERNELS}.powers", "services.aggregator.compiled.numbers")
 """Where the constants of the functions stand."""
 
 ENTRIES = ("answer_rows", "advance_sources", "advance_voices", "batch_rows", "unpack_rows", "find_entity", "new_entity", "take_entity",
-    "grow_index", "trim", "send_rows", "mark_rows",
+    "grow_index", "trim", "send_rows", "mark_rows", "render_rows",
 )  # fmt: skip
 """What is called from Python: integers only."""
 
