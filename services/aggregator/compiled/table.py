@@ -123,6 +123,8 @@ FUNCTIONS = (
     Compiled(f"{KERNELS}.index", "quote_named", "i", "iii"),
     Compiled(f"{KERNELS}.index", "new_entity", "i", "iii"),
     Compiled(f"{KERNELS}.index", "grow_index", "i", "iii"),
+    Compiled(f"{KERNELS}.lives", "reset_entity", "i", "ii"),
+    Compiled(f"{KERNELS}.lives", "drop_entity", "i", "ii"),
     Compiled(f"{KERNELS}.trim", "covers", "b", "iii"),
     Compiled(f"{KERNELS}.trim", "leave_agreed", "-", "iii"),
     Compiled(f"{KERNELS}.trim", "trim", "i", "ii"),
@@ -188,6 +190,7 @@ LAYOUTS = (f"{FUSION}.layout", f"{KERNELS}.layout", f"{KERNELS}.powers", "servic
 
 ENTRIES = ("answer_rows", "advance_sources", "advance_voices", "batch_rows", "unpack_rows", "find_entity", "new_entity", "take_entity",
     "grow_index", "trim", "send_rows", "mark_rows", "render_rows",
+    "find_statement", "add_statement", "drop_statement", "reset_entity", "drop_entity",
 )  # fmt: skip
 """What is called from Python: integers only."""
 

@@ -60,8 +60,10 @@ class Memory:
     def block(self, words: int) -> int:
         """Address of a new block, zeroed."""
         self.ready(words * WORD * 5 // 4 + MARGIN)
+        untouched = self.desk[X_NEXT]
         address = blocks.alloc(self.desk_at, words)
-        ctypes.memset(address, 0, words * WORD)
+        if address != untouched:
+            ctypes.memset(address, 0, words * WORD)
         return address
 
     def release(self, address: int, words: int) -> None:

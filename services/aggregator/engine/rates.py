@@ -48,7 +48,7 @@ class Rates:
         """What money in `quote` is multiplied with for `entity`; None when no rate is known, or it would be circular."""
         kind, _, name = entity.partition(":")
         if kind in OWN_QUOTE:
-            return 1.0 if quote is None or quote == name.rpartition("/")[2].partition(":")[0] else None
+            return 1.0 if quote is None or quote == quote_in(entity) else None
         if quote == TARGET:
             return 1.0
         if quote is None or circular(quote, name, kind, ranks):
@@ -63,6 +63,12 @@ class Rates:
             return False
         self._announced[asset] = Rate(usd, as_of_ms)
         return True
+
+
+def quote_in(entity: str) -> str | None:
+    """The asset in which the money of this entity stays; None where money is converted."""
+    kind, _, name = entity.partition(":")
+    return name.rpartition("/")[2].partition(":")[0] if kind in OWN_QUOTE else None
 
 
 def circular(quote: str, name: str, kind: str, ranks: dict[str, int]) -> bool:

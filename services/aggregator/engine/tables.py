@@ -83,6 +83,8 @@ class Tables:
         self.quote_of: dict[str, int] = {}
         self.quote_names: list[str] = []
         self.provider_names: list[str] = []
+        self.listed: list[Source] = []
+        """Sources by number."""
         self._stems: dict[tuple[str, str, str | None, str], int] = {}
         self._rows = 0, 0
         """Words and address of the table at X_ROWS."""
@@ -200,6 +202,7 @@ class Tables:
         """The line of a source; they come in the order of their numbers."""
         number = self.sources.add()
         assert number == source.number
+        self.listed.append(source)
         shape, limits = source.shape, self._rules.limits
         taken = source.origin in limits.origins
         names = shape.names if source.numeric else ()
