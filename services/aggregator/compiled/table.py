@@ -183,6 +183,16 @@ FUNCTIONS = (
     Compiled(f"{KERNELS}.record", "room_for", "i", "ii"),
     Compiled(f"{KERNELS}.record", "write_record", "i", "iiiii"),
     Compiled(f"{KERNELS}.record", "render_rows", "i", "iiiiii"),
+    # bars that are sent
+    Compiled(f"{KERNELS}.candle", "least_real", "i", "ii"),
+    Compiled(f"{KERNELS}.candle", "put_name", "i", "iiiiii"),
+    Compiled(f"{KERNELS}.candle", "put_candle", "i", "iiiibiiiii"),
+    Compiled(f"{KERNELS}.candle", "candle_rows", "i", "iiiiii"),
+    Compiled(f"{KERNELS}.closing", "put_row", "i", "ii"),
+    Compiled(f"{KERNELS}.closing", "show_rows", "i", "iiiiii"),
+    Compiled(f"{KERNELS}.closing", "has_roll", "b", "iii"),
+    Compiled(f"{KERNELS}.closing", "sweep_rows", "i", "iiiiii"),
+    Compiled(f"{KERNELS}.closing", "open_rows", "i", "iiiii"),
 )
 
 LAYOUTS = (f"{FUSION}.layout", f"{KERNELS}.layout", f"{KERNELS}.powers", "services.aggregator.compiled.numbers")
@@ -191,6 +201,7 @@ LAYOUTS = (f"{FUSION}.layout", f"{KERNELS}.layout", f"{KERNELS}.powers", "servic
 ENTRIES = ("answer_rows", "advance_sources", "advance_voices", "batch_rows", "unpack_rows", "find_entity", "new_entity", "take_entity",
     "grow_index", "trim", "send_rows", "mark_rows", "render_rows",
     "find_statement", "add_statement", "drop_statement", "reset_entity", "drop_entity",
+    "told", "put_row", "candle_rows", "show_rows", "sweep_rows", "open_rows",
 )  # fmt: skip
 """What is called from Python: integers only."""
 
