@@ -14,8 +14,8 @@ import numpy as np
 
 from services.aggregator.compiled.memory import floats, integers, octets
 from services.aggregator.compiled.text import LANES, digits_at, mixed, plain_at, word_at
-from services.aggregator.compiled.types import Array
 from services.aggregator.kernels import layout as at
+from services.aggregator.kernels.digits import read_float, read_int
 
 STRANGE = -1
 QUOTE, COMMA, MINUS, PLUS, POINT, COLON = b'",-+.:'
@@ -295,37 +295,6 @@ def whole(begin: int, end: int) -> bool:
     return end - first <= INTEGER_DIGITS and digits_at(first) >= end - first
 
 
-def int_at(text: Array, begin: int, end: int) -> int:
-    """Stand-in until digits.py is there."""
-    found = 0
-    for k in range(begin, end):
-        if text[k] != MINUS:
-            found = found * 10 + int(text[k]) - ZERO
-    return -found if text[begin] == MINUS else found
-
-
-def float_at(text: Array, begin: int, end: int) -> float:
-    """Stand-in until digits.py is there: exact for few digits, inf (so that Python reads) for others."""
-    found = 0.0
-    power = 0
-    point = False
-    if end - begin > 16:
-        return np.inf
-    for k in range(begin, end):
-        c = int(text[k])
-        if c >= ZERO and c <= NINE:
-            found = found * 10.0 + (c - ZERO)
-            if point:
-                power += 1
-        elif c == POINT:
-            point = True
-        elif c != MINUS:
-            return np.inf
-    if power > 0:
-        found = found / 10.0**power
-    return -found if text[begin] == MINUS else found
-
-
 def read(desk: int, template: int, text_at: int, holes_at: int, said_at: int) -> int:
     """What stands in the holes that scan found, as words at `said_at` (layout SAID): 0, or 1 when Python must read the event."""
     line = integers(template, at.TEMPLATE)
@@ -340,7 +309,7 @@ def read(desk: int, template: int, text_at: int, holes_at: int, said_at: int) ->
         begin = holes[at.HOLES + 2 * k]
         end = holes[at.HOLES + 2 * k + 1]
         if role >= at.ROLE_VALUE:
-            value = float_at(octets(text_at, end), begin, end)
+            value = read_float(octets(text_at, end), begin, end)
             if not abs(value) < np.inf:
                 return 1
             if end - begin == 2 and value == 0.0:
@@ -350,7 +319,7 @@ def read(desk: int, template: int, text_at: int, holes_at: int, said_at: int) ->
         elif role == at.ROLE_RECEIVED or role == at.ROLE_EVENT:
             if not whole(text_at + begin, text_at + end):
                 return 1
-            time = int_at(octets(text_at, end), begin, end)
+            time = read_int(octets(text_at, end), begin, end)
             if role == at.ROLE_RECEIVED:
                 said[at.Y_RECEIVED] = time
             else:
