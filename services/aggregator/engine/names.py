@@ -7,14 +7,10 @@ from typing import TYPE_CHECKING
 from msgspec import msgpack
 
 from services.aggregator.engine.model import Source
-from services.aggregator.engine.render import Choir
 from services.aggregator.engine.rules import ROBUST, Rules
 
 if TYPE_CHECKING:
     from services.aggregator.engine.tables import Tables
-
-MOST_CHOIRS = 2048
-"""Forms that are kept; a partition's entities share some dozens."""
 
 SourceKey = tuple[str, str, str | None, str | None, float, str, tuple[str, ...]]
 """provider, endpoint, quote, group, weight, origin, metric names"""
@@ -29,7 +25,6 @@ class Names:
         self.tables = tables
         self.sources: list[Source] = []
         self.by_key: dict[SourceKey, Source] = {}
-        self._choirs: dict[frozenset[int] | int, Choir | None] = {}
 
     def source(self, key: SourceKey) -> Source:
         """The source of this key, new or known."""
@@ -62,17 +57,6 @@ class Names:
             if self.tables is not None:
                 self.tables.add_source(found)
         return found
-
-    def choir(self, numbers: frozenset[int] | int) -> Choir | None:
-        """The form of the records of entities of which these sources speak (or this one); None where there is none."""
-        try:
-            return self._choirs[numbers]
-        except KeyError:
-            if len(self._choirs) >= MOST_CHOIRS:
-                self._choirs.clear()
-            several = numbers if isinstance(numbers, frozenset) else (numbers,)
-            found = self._choirs[numbers] = Choir.of([self.sources[number] for number in several], self.rules)
-            return found
 
     def dump(self) -> bytes:
         """The table, to be read by `load`."""

@@ -158,9 +158,6 @@ class Partition:
         if len(entity.slots) < LEARN_SOURCES:
             return
         closing = {width for width in self.rules.windows if received_ms // width != as_of_ms // width}
-        choir = self.names.choir(frozenset(entity.slots))
-        if choir is not None and choir.teach(entity, self.rules, self.fuser.numbers, closing, LEARN_SOURCES):
-            return
         found, aside, _ = emit.claims(entity, self.names, self.rules)
         if self.rules.newcomers is not None:
             quarantine.settle(entity, found, aside, self.rules.newcomers)
