@@ -44,7 +44,8 @@ D_SOURCE, D_AT, D_AGREED, DIRECTORY = range(4)
 S_TS, S_TIE, S_RATE, STATEMENT = range(4)
 """S_TS: its time in ms; S_TIE: CRC-32 of its id, decides between equal times; S_RATE (f): target units per unit of its quote,
 NaN when unknown or when nothing is money."""
-# One lesson: which metric, where the fuser's state of it lies (fusion.layout ENTRY), for how many sources it has room.
+# One lesson: which metric, where the fuser's state of it lies (fusion.layout ENTRY; an array of Python's, which engine/lessons.py
+# names here and which no kernel frees), for how many sources it has room.
 L_METRIC, L_ENTRY, L_CAPACITY, LESSON = range(4)
 
 # --- bars -----------------------------------------------------------------------------------------------------------------
