@@ -1,20 +1,48 @@
-"""When bars are sent: the open minute now and then, each bar once it is closed, and again when a late trade changes it."""
+"""When bars are sent: the open minute now and then, each bar once it is closed, and again when a late trade changes it.
+
+The bars lie in the memory of the entities (kernels/bars.py); here stands which of them are to be sent, by address and start.
+"""
 
 from __future__ import annotations
 
+import mmap
+import struct
+from array import array
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Sequence
+from ctypes import addressof, c_char
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from services.aggregator.engine import checkpoint, emit, windows
-from services.aggregator.engine.model import MINUTE_MS, ORIGINS, Entity, Output
-from services.aggregator.engine.windows import BASE, INTERVALS, SWEEP_MS, WIDTHS, Bar
+from services.aggregator.compiled.kernels import KERNELS
+from services.aggregator.engine.model import MINUTE_MS, ORIGINS, Output
+from services.aggregator.kernels.bars import MADE, REOPENED, WIDTHS
+from services.aggregator.kernels.candle import TELL
+from services.aggregator.kernels.closing import EXPIRED
+from services.aggregator.kernels.layout import WORD, X_CLOSED
 
 if TYPE_CHECKING:
+    from services.aggregator.engine.checkpoint import Mark
     from services.aggregator.engine.partition import Partition
 
 BUSY = 10
 """An entity that said this much in a minute has its longer bars shown at every minute, not only when they close."""
+BASE = 0
+"""Number of the minute among the intervals (kernels.bars.WIDTHS)."""
+LONGER = tuple(enumerate(WIDTHS))[1:]
+"""Number and length of the longer intervals, shortest first; each bar starts at a multiple of its length."""
+SWEEP_MS = WIDTHS[1]
+"""Every longer interval ends at a multiple of the shortest, so one pass over the entities closes them all."""
+WRITTEN_AT_ONCE = 256
+PAGE_BYTES = 1 << 17
+"""Output of one call for so many bars: most of them have room in it, and it stays in the processor's cache."""
+FOUND_AT_ONCE = 4096
+
+Item = tuple[int, int, int]
+"""A bar that is to be sent: address of the entity, number of the interval, start."""
+
+# The words of kernels.closing.PUT.
+_pack = struct.Struct("<qqqddqqq").pack
 
 
 class Candles:
@@ -22,21 +50,34 @@ class Candles:
 
     def __init__(self, partition: Partition) -> None:
         self.partition = partition
-        self.queue: deque[tuple[bytes, str, int]] = deque()
-        self.ready: list[Output] = []
-        """Bars that had to be rendered before their minute was given up."""
+        self.store = partition.store
+        self.queue: deque[Item] = deque()
         self.queued = 0
         self.taken = 0
-        self.closed_ms = 0
-        """Minutes that start before this are closed."""
+        """How many of those ever queued were taken."""
+        self._closed_ms = 0
         self.closed_version = 0
         self.swept_ms = 0
         self.swept_version = 0
-        self.index: dict[int, list[bytes]] = {}
+        self.index: dict[int, list[int]] = {}
         """Open minute -> entities that have a bar in it."""
-        self._sweep: Iterator[bytes] | None = None
-        self._held: dict[bytes, None] = {}
+        self._sweep: array[int] | None = None
+        """Entities that are still to be looked at."""
+        self._held: dict[int, None] = {}
         """Entities whose longer bars were not shown because the log was far ahead."""
+        self._gone: dict[int, int] = {}
+        """Forgotten entities of which something may stand in the queue -> `queued` then: what was queued before is not theirs
+        who live at the address now."""
+        self._page = _Page(0)
+
+    @property
+    def closed_ms(self) -> int:
+        """Minutes that start before this are closed."""
+        return self._closed_ms
+
+    @closed_ms.setter
+    def closed_ms(self, closed_ms: int) -> None:
+        self._closed_ms = self.store.desk[X_CLOSED] = closed_ms
 
     @property
     def settled_ms(self) -> int:
@@ -47,97 +88,95 @@ class Candles:
         """What a mark keeps of the bars."""
         return {
             "closed_ms": self.closed_ms, "closed_version": self.closed_version, "swept_ms": self.swept_ms,
-            "swept_version": self.swept_version, "sweeping": self._sweep is not None,
+            "swept_version": self.swept_version, "sweeping": self.sweeping,
         }  # fmt: skip
 
-    def restore(self, mark: checkpoint.Mark) -> None:
+    def restore(self, mark: Mark) -> None:
         """Go on where a mark was written: open minutes are indexed again, an interrupted sweep begins again."""
         self.closed_ms, self.closed_version = mark.closed_ms, mark.closed_version
         self.swept_ms, self.swept_version = mark.swept_ms, mark.swept_version
-        entities = self.partition.entities
+        entities = array("q", self.store.addresses())
         if self.partition.rules.candles:
-            oldest_ms = self.closed_ms - self.partition.limits.skew_ms
-            for key, value in entities.items():
-                if checkpoint.as_of(value) >= oldest_ms:  # type: ignore[arg-type]
-                    for start_ms in checkpoint.bar_starts(value):  # type: ignore[arg-type]
-                        if start_ms >= self.closed_ms:
-                            self.index.setdefault(start_ms, []).append(key)
+            found = array("q", bytes((1 + 2 * FOUND_AT_ONCE) * WORD))
+            while entities:
+                n = KERNELS.open_rows(
+                    self.store.desk_at, len(entities), _address(entities), _address(found), FOUND_AT_ONCE
+                )
+                for k in range(1, 2 * n, 2):
+                    self.open(found[k], found[k + 1])
+                entities = entities[found[0] :]
         if mark.sweeping:
-            self._sweep = iter(list(entities))
+            self._begin_sweep()
+
+    # --- what the fold changes --------------------------------------------------------------------------------------
 
     def add(
-        self, entity: Entity, source: int, ts_ms: int, price: float, size: float | None, quote: str, version: int
+        self, entity: int, source: int, ts_ms: int, price: float, size: float | None, quote: str, version: int
     ) -> None:
-        """Put a trade or a quote into its minute, unless the minute takes no more."""
-        start_ms = ts_ms - ts_ms % MINUTE_MS
-        settled_ms = self.settled_ms
-        if start_ms < settled_ms:
-            return
-        bars = entity.bars
-        if bars is None:
-            bars = entity.bars = []
-        elif bars[0].start_ms < settled_ms:
-            self._settle(entity, settled_ms)
-            bars = entity.bars
-            if bars is None:
-                bars = entity.bars = []
-        bar = bars[-1] if bars else None
-        if bar is None or bar.start_ms != start_ms:
-            bar = windows.find(entity, start_ms)
-            if bar is None:
-                bar = Bar(start_ms, version, {}, {}, quote)
-                bars.append(bar)
-                if len(bars) > 1:
-                    bars.sort(key=_start)
-                if start_ms >= self.closed_ms:
-                    self.index.setdefault(start_ms, []).append(entity.key)
-        windows.add(bar, source, ts_ms, price, size)
-        bar.version = version
-        if start_ms < self.closed_ms:
-            self._late(entity, bar)
-        else:
-            bar.due = True
+        """Put a trade or a quote (`size` None) into its minute, unless the minute takes no more."""
+        store = self.store
+        store.ready()
+        number = store.tables.quote(quote)
+        row = array("q", _pack(entity, source, ts_ms, price, size or 0.0, size is not None, number, version))
+        said = KERNELS.put_row(store.desk_at, _address(row))
+        if said & REOPENED:
+            self.reopen(entity, ts_ms - ts_ms % MINUTE_MS)
+        elif said == MADE:
+            self.open(entity, ts_ms - ts_ms % MINUTE_MS)
 
-    def _late(self, entity: Entity, bar: Bar) -> None:
-        if not bar.due:
-            bar.due = True
-            self._queue(entity.key, BASE, bar.start_ms)
-        for interval, width in INTERVALS.items():
-            begin = bar.start_ms - bar.start_ms % width
+    def open(self, entity: int, start_ms: int) -> None:
+        """A bar was made in an open minute."""
+        self.index.setdefault(start_ms, []).append(entity)
+
+    def reopen(self, entity: int, start_ms: int) -> None:
+        """The bar of a closed minute changed, which was sent as it had been: it is sent again, as are the longer ones."""
+        self._queue(entity, BASE, start_ms)
+        for number, width in LONGER:
+            begin = start_ms - start_ms % width
             if begin + width <= self.swept_ms:
-                self._queue(entity.key, interval, begin)
+                self._queue(entity, number, begin)
 
-    def _settle(self, entity: Entity, before_ms: int) -> None:
-        for bar in entity.bars or ():
-            if bar.start_ms < before_ms and bar.due:
-                self.ready.append(self._minute(entity, bar))
-                self.queued += 1
-        windows.settle(entity, before_ms)
+    def forget(self, entity: int) -> None:
+        """An entity is about to be dropped: nothing of it is sent any more, and its address may become another's."""
+        if self.queue:
+            self._gone[entity] = self.queued
+        self._held.pop(entity, None)
+        for entities in self.index.values():
+            if entity in entities:
+                entities.remove(entity)
 
-    def _queue(self, key: bytes, interval: str, start_ms: int) -> None:
-        self.queue.append((key, interval, start_ms))
+    def _queue(self, entity: int, interval: int, start_ms: int) -> None:
+        self.queue.append((entity, interval, start_ms))
         self.queued += 1
 
-    def show(self, entity: Entity, now_ms: int) -> None:
-        """Queue the open minute of an entity that is being sent, when it was not shown for a while."""
-        if now_ms - entity.candle_at_ms >= self.partition.limits.candle_ms:
-            bar = entity.bars[-1]  # type: ignore[index]
-            if bar.due and bar.start_ms >= self.closed_ms:
-                entity.candle_at_ms = now_ms
-                self._queue(entity.key, BASE, bar.start_ms)
+    # --- when they are sent -----------------------------------------------------------------------------------------
+
+    def show(self, entities: Sequence[int], now_ms: int) -> None:
+        """Queue the open minutes of entities that are being sent, where they were not shown for a while."""
+        rows = array("q", entities)
+        found = array("q", bytes(2 * WORD * len(rows)))
+        n = KERNELS.show_rows(
+            self.store.desk_at, len(rows), _address(rows), now_ms, self.partition.limits.candle_ms, _address(found)
+        )
+        for k in range(0, 2 * n, 2):
+            self._queue(found[k], BASE, found[k + 1])
 
     def catch_up(self) -> None:
         """The log is no longer far ahead: queue all open bars that were held back."""
-        for start_ms, keys in sorted(self.index.items()):
-            for key in keys:
-                self._queue(key, BASE, start_ms)
-        last_ms = self.closed_ms - MINUTE_MS
-        for key in self._held:
-            for name, width in INTERVALS.items():
-                begin = last_ms - last_ms % width
-                if begin + width > self.closed_ms:
-                    self._queue(key, name, begin)
+        for start_ms, entities in sorted(self.index.items()):
+            for entity in entities:
+                self._queue(entity, BASE, start_ms)
+        for entity in self._held:
+            for item in self._current(entity, self.closed_ms - MINUTE_MS):
+                self._queue(*item)
         self._held.clear()
+
+    def _current(self, entity: int, start_ms: int) -> Iterable[Item]:
+        """The longer bars in which a closed minute lies that are still open."""
+        for number, width in LONGER:
+            begin = start_ms - start_ms % width
+            if begin + width > self.closed_ms:
+                yield entity, number, begin
 
     def advance(self, log_ms: int) -> None:
         """Close the minutes and the longer bars that the log's clock has passed."""
@@ -147,13 +186,16 @@ class Candles:
             return
         self.closed_ms, self.closed_version = closed_ms, self.partition.version
         for start_ms in sorted(start_ms for start_ms in self.index if start_ms < closed_ms):
-            for key in self.index.pop(start_ms):
-                self._queue(key, BASE, start_ms)
+            for entity in self.index.pop(start_ms):
+                self._queue(entity, BASE, start_ms)
         swept_ms = closed_ms - closed_ms % SWEEP_MS
         if swept_ms > self.swept_ms:
             self.finish()
             self.swept_ms, self.swept_version = swept_ms, self.partition.version
-            self._sweep = iter(list(self.partition.entities))
+            self._begin_sweep()
+
+    def _begin_sweep(self) -> None:
+        self._sweep = array("q", self.store.addresses())
 
     @property
     def sweeping(self) -> bool:
@@ -166,94 +208,94 @@ class Candles:
             self.sweep(1 << 30)
 
     def sweep(self, limit: int) -> None:
-        """Look at up to `limit` more entities: close the long bars that ended, forget whom nobody speaks of."""
+        """Look at up to `limit` more entities: close the long bars that ended, forget whom nobody speaks of.
+
+        Only here entities are forgotten, each after its turn, so those that are still to be looked at are all there.
+        """
         if self._sweep is None:
             return
-        partition = self.partition
-        swept_ms = self.swept_ms
-        ending = [(name, width) for name, width in INTERVALS.items() if swept_ms % width == 0]
-        oldest_ms = swept_ms - ending[-1][1] - partition.limits.skew_ms
-        expired_ms = partition.log_ms - partition.limits.expire_ms
-        bars = bool(partition.rules.candles)
-        for _, key in zip(range(limit), self._sweep, strict=False):
-            held = partition.entities.get(key)
-            if held is None:
+        rows, self._sweep = self._sweep[:limit], self._sweep[limit:]
+        found = array("q", bytes(2 * WORD * len(rows)))
+        n = KERNELS.sweep_rows(
+            self.store.desk_at, len(rows), _address(rows), self.swept_ms, bool(self.partition.rules.candles),
+            _address(found),
+        )  # fmt: skip
+        for k in range(0, 2 * n, 2):
+            entity, ending = rows[found[k]], found[k + 1]
+            if ending == EXPIRED:
+                self.partition.forget(entity)
                 continue
-            as_of_ms = checkpoint.as_of(held) if isinstance(held, bytes) else held.as_of_ms
-            if as_of_ms < expired_ms:
-                partition.forget(key)
-            elif bars and as_of_ms >= oldest_ms:
-                entity = held if held.__class__ is Entity else checkpoint.thaw(key, held)[0]  # type: ignore[arg-type]
-                for name, width in ending:
-                    if windows.roll(entity, name, swept_ms - width) is not None:
-                        self._queue(key, name, swept_ms - width)
-        else:
-            if self._sweep.__length_hint__() == 0:  # type: ignore[attr-defined]
-                self._sweep = None
+            for number, width in LONGER:
+                if ending >> number & 1:
+                    self._queue(entity, number, self.swept_ms - width)
+        if not self._sweep:
+            self._sweep = None
+
+    # --- their records ----------------------------------------------------------------------------------------------
 
     def take(self, limit: int) -> list[Output]:
-        """Up to `limit` bars to send, in order."""
-        out, self.ready = self.ready[:limit], self.ready[limit:]
-        self.taken += len(out)
-        while self.queue and len(out) < limit:
-            key, interval, start_ms = self.queue.popleft()
-            self.taken += 1
-            out += self._render(key, interval, start_ms)
+        """Some `limit` bars to send, in order."""
+        out: list[Output] = []
+        queue = self.queue
+        while queue and len(out) < limit:
+            items = [queue.popleft() for _ in range(min(len(queue), limit - len(out), WRITTEN_AT_ONCE))]
+            if self._gone:
+                items = [item for place, item in enumerate(items, self.taken) if place >= self._gone.get(item[0], 0)]
+            self.taken = self.queued - len(queue)
+            busy: list[Item] = []
+            for (entity, _, start_ms), heard in zip(items, self._write(items, out), strict=True):
+                if heard < BUSY:
+                    continue
+                if self.partition.behind:
+                    self._held[entity] = None
+                else:
+                    busy += self._current(entity, start_ms)
+            self._write(busy, out)
+        if not queue:
+            self._gone.clear()
         self.partition.counts.candles += len(out)
         return out
 
-    def _render(self, key: bytes, interval: str, start_ms: int) -> list[Output]:
-        held = self.partition.entities.get(key)
-        if held is None:
-            return []
-        entity = held if held.__class__ is Entity else checkpoint.thaw(key, held)[0]  # type: ignore[arg-type]
-        assert isinstance(entity, Entity)
-        if interval != BASE:
-            return self._long(entity, interval, start_ms)
-        bar = windows.find(entity, start_ms)
-        closed = start_ms < self.closed_ms
-        if bar is None or not (bar.due or closed):
-            return []
-        out = [self._minute(entity, bar)]
-        if closed and _said(bar) >= BUSY:
-            if self.partition.behind:
-                self._held[key] = None
-                return out
-            for name, width in INTERVALS.items():
-                begin = start_ms - start_ms % width
-                if begin + width > self.closed_ms:
-                    out += self._long(entity, name, begin)
-        return out
+    def _write(self, items: list[Item], out: list[Output]) -> list[int]:
+        """Append the records of these bars, as far as there is anything to send; how much was said in each closed minute."""
+        heard: list[int] = []
+        while len(heard) < len(items):
+            left = items[len(heard) :] if heard else items
+            asks = array("q", (self.closed_version, self.swept_ms, self.swept_version))
+            asks.extend(chain.from_iterable((*item, self._origin(item[0])) for item in left))
+            tells = array("q", bytes(TELL * WORD * len(left)))
+            page = self._page
+            done = KERNELS.candle_rows(
+                self.store.desk_at, len(left), _address(asks), page.address, len(page.memory), _address(tells)
+            )
+            if not done:
+                # The first needs more than there is: a key may be long.
+                self._page = _Page(max(PAGE_BYTES, 2 * len(page.memory)))
+                continue
+            memory = page.memory
+            fields = iter(tells[: done * TELL])
+            for key, key_end, value, value_end, said in zip(fields, fields, fields, fields, fields, strict=True):
+                heard.append(said)
+                if value_end:
+                    out.append((memory[key:key_end], memory[value:value_end]))
+        return heard
 
-    def _minute(self, entity: Entity, bar: Bar) -> Output:
-        closed = bar.start_ms < self.closed_ms
-        bar.due = False
-        version = max(bar.version, self.closed_version) if closed else bar.version
-        return emit.candle(
-            entity.name, BASE, bar.start_ms, windows.fuse(bar), bar.quote, version, closed, self._origin(entity)
-        )
-
-    def _long(self, entity: Entity, interval: str, start_ms: int) -> list[Output]:
-        found = windows.roll(entity, interval, start_ms)
-        if found is None:
-            return []
-        closed = start_ms + WIDTHS[interval] <= self.swept_ms
-        version = max(found.version, self.swept_version if closed else 0)
-        key = entity.name
-        quote = emit.quote_of(key, self.partition.rules.category, True) or ""
-        return [emit.candle(key, interval, start_ms, found, quote, version, closed, self._origin(entity))]
-
-    def _origin(self, entity: Entity) -> str:
-        sources = self.partition.names.sources
-        if len(entity.slots) == 1:
-            (number,) = entity.slots
-            return sources[number].origin
-        return max((sources[number].origin for number in entity.slots), key=ORIGINS.__getitem__, default="live")
+    def _origin(self, entity: int) -> int:
+        """How real the least real statement is of those that kernels do not see."""
+        words = self.store.words.get(entity)
+        if not words:
+            return 0
+        listed = self.store.tables.listed
+        return max(ORIGINS[listed[number].origin] for number in words)
 
 
-def _start(bar: Bar) -> int:
-    return bar.start_ms
+class _Page:
+    """Memory into which kernels write."""
+
+    def __init__(self, size: int) -> None:
+        self.memory: mmap.mmap | bytes = mmap.mmap(-1, size) if size else b""
+        self.address = addressof(c_char.from_buffer(self.memory)) if size else 0
 
 
-def _said(bar: Bar) -> int:
-    return sum(voice.trades for voice in bar.trades.values()) or len(bar.quotes)
+def _address(words: array[int]) -> int:
+    return words.buffer_info()[0]
