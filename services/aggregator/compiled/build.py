@@ -14,87 +14,97 @@ from typing import Any
 
 import msgspec
 
-from services.aggregator.compiled import memory, text
-from services.aggregator.compiled.numbers import compiled_forms
+from services.aggregator.compiled import memory, numbers, text
 from services.aggregator.compiled.table import ENTRIES, FUNCTIONS, TYPES
 
 
 def compile_all(wrapped: bool) -> dict[str, Any]:
     """All kernels by name, compiled for this processor; `wrapped` for calls from Python."""
     import numba
-    from llvmlite import ir  # type: ignore[import-untyped]
-    from numba import float32, float64, int16, int64, types, uint8, uint64, void
-    from numba.extending import intrinsic
 
-    @intrinsic
-    def _pointer(typing: Any, address: Any) -> Any:
-        def generate(context: Any, builder: Any, _: Any, arguments: Any) -> Any:
-            return builder.inttoptr(arguments[0], ir.IntType(8).as_pointer())
-
-        return types.voidptr(types.int64), generate
-
-    @intrinsic
-    def _copy(typing: Any, to: Any, source: Any, n: Any) -> Any:
-        def generate(context: Any, builder: Any, _: Any, arguments: Any) -> Any:
-            byte = ir.IntType(8).as_pointer()
-            move = builder.module.declare_intrinsic("llvm.memcpy", [byte, byte, ir.IntType(64)])
-            places = [builder.inttoptr(one, byte) for one in arguments[:2]]
-            builder.call(move, [*places, arguments[2], ir.Constant(ir.IntType(1), 0)])
-            return context.get_dummy_value()
-
-        return void(int64, int64, int64), generate
-
-    @intrinsic
-    def _high(typing: Any, a: Any, b: Any) -> Any:
-        def generate(context: Any, builder: Any, _: Any, arguments: Any) -> Any:
-            wide = ir.IntType(128)
-            product = builder.mul(*(builder.zext(one, wide) for one in arguments))
-            return builder.trunc(builder.lshr(product, ir.Constant(wide, 64)), ir.IntType(64))
-
-        return uint64(uint64, uint64), generate
-
-    # Stubs of numba know neither intrinsics nor all options.
-    pointer: Any = _pointer
-    move: Any = _copy
-    upper: Any = _high
-    view: Any = numba.carray  # type: ignore[attr-defined]
-    jit: Any = numba.njit
-
-    def floats(address: int, n: int) -> Any:
-        return view(pointer(address), (n,), float64)
-
-    def table(address: int, rows: int, columns: int) -> Any:
-        return view(pointer(address), (rows, columns), float64)
-
-    def singles(address: int, rows: int, columns: int) -> Any:
-        return view(pointer(address), (rows, columns), float32)
-
-    def shorts(address: int, rows: int, columns: int, depth: int) -> Any:
-        return view(pointer(address), (rows, columns, depth), int16)
-
-    def integers(address: int, n: int) -> Any:
-        return view(pointer(address), (n,), int64)
-
-    def octets(address: int, n: int) -> Any:
-        return view(pointer(address), (n,), uint8)
-
-    def copy(to: int, source: int, n: int) -> None:
-        move(to, source, n)
-
-    def high(a: Any, b: Any) -> Any:
-        return upper(a, b)
-
-    primitives = (floats, table, singles, shorts, integers, octets, copy, high)
-    made: dict[str, Any] = {function.__name__: jit(function) for function in primitives}
-    assert set(made) <= set(vars(memory))
-    made |= compiled_forms()
-    made |= text.compiled_forms()
+    jit: Any = numba.njit  # stubs of numba do not know all options
+    made = {**_primitives(), **numbers.compiled_forms(), **text.compiled_forms()}
     kinds = {letter: eval(name, vars(numba)) for letter, name in TYPES.items()}  # names of our own table
     for row in FUNCTIONS:
         function = getattr(import_module(row.module), row.name)
         signature = kinds[row.result](*(kinds[letter] for letter in row.arguments))
         own = _with(function, **made)
-        made[row.name] = jit(signature, no_cfunc_wrapper=True, no_cpython_wrapper=not wrapped)(own)
+        # Nothing is allocated, so that nothing is counted (_nrt).
+        made[row.name] = jit(signature, _nrt=False, no_cfunc_wrapper=True, no_cpython_wrapper=not wrapped)(own)
+    return made
+
+
+def _primitives() -> dict[str, Any]:
+    """The functions of memory.py for the compiler, by name."""
+    from llvmlite import ir  # type: ignore[import-untyped]
+    from numba import float32, float64, int16, int64, types, uint8, uint64, void
+    from numba.extending import intrinsic
+    from numba.np import arrayobj
+
+    word, wide, byte = ir.IntType(64), ir.IntType(128), ir.IntType(8).as_pointer()
+
+    def view(item: Any, shape: int) -> Any:
+        """An array over memory that is known by its address, which nobody counts references to."""
+        array = types.Array(item, shape, "C")
+
+        def generate(context: Any, builder: Any, _: Any, arguments: Any) -> Any:
+            found = context.make_array(array)(context, builder)
+            width = word(context.get_abi_sizeof(context.get_data_type(item)))
+            strides = [width]
+            for n in reversed(arguments[2:]):
+                strides.insert(0, builder.mul(strides[0], n))
+            data = builder.inttoptr(arguments[0], found.data.type)
+            populate: Any = arrayobj.populate_array
+            populate(found, data, shape=arguments[1:], strides=strides, itemsize=width, meminfo=None)
+            return found._getvalue()
+
+        return array(int64, *[int64] * shape), generate
+
+    @intrinsic
+    def floats(typing: Any, address: Any, n: Any) -> Any:
+        return view(float64, 1)
+
+    @intrinsic
+    def table(typing: Any, address: Any, rows: Any, columns: Any) -> Any:
+        return view(float64, 2)
+
+    @intrinsic
+    def singles(typing: Any, address: Any, rows: Any, columns: Any) -> Any:
+        return view(float32, 2)
+
+    @intrinsic
+    def shorts(typing: Any, address: Any, rows: Any, columns: Any, depth: Any) -> Any:
+        return view(int16, 3)
+
+    @intrinsic
+    def integers(typing: Any, address: Any, n: Any) -> Any:
+        return view(int64, 1)
+
+    @intrinsic
+    def octets(typing: Any, address: Any, n: Any) -> Any:
+        return view(uint8, 1)
+
+    @intrinsic
+    def copy(typing: Any, to: Any, source: Any, n: Any) -> Any:
+        def generate(context: Any, builder: Any, _: Any, arguments: Any) -> Any:
+            move = builder.module.declare_intrinsic("llvm.memcpy", [byte, byte, word])
+            places = [builder.inttoptr(one, byte) for one in arguments[:2]]
+            builder.call(move, [*places, arguments[2], ir.IntType(1)(0)])
+            return context.get_dummy_value()
+
+        return void(int64, int64, int64), generate
+
+    @intrinsic
+    def high(typing: Any, a: Any, b: Any) -> Any:
+        def generate(context: Any, builder: Any, _: Any, arguments: Any) -> Any:
+            product = builder.mul(*(builder.zext(one, wide) for one in arguments))
+            return builder.trunc(builder.lshr(product, wide(64)), word)
+
+        return uint64(uint64, uint64), generate
+
+    forms: tuple[Any, ...] = (floats, table, singles, shorts, integers, octets, copy, high)
+    made = {form.__name__: form for form in forms}
+    assert set(made) <= set(vars(memory))
     return made
 
 

@@ -65,7 +65,6 @@ def parsed(text: Array, at: int, end: int) -> float:
 
 def compiled_forms() -> dict[str, Any]:
     """The same functions for the compiler, by name."""
-    import numba
     from llvmlite import ir  # type: ignore[import-untyped]
     from numba import float64, int64, uint64, void
     from numba.core import cgutils
@@ -79,35 +78,49 @@ def compiled_forms() -> dict[str, Any]:
         return builder.gep(array.data, [arguments[1]])
 
     @intrinsic
-    def zeros(typing: Any, a: Any) -> Any:
+    def low(typing: Any, a: Any, b: Any) -> Any:
+        def generate(context: Any, builder: Any, _: Any, arguments: Any) -> Any:
+            return builder.mul(*arguments)
+
+        return uint64(uint64, uint64), generate
+
+    @intrinsic
+    def plus(typing: Any, a: Any, b: Any) -> Any:
+        def generate(context: Any, builder: Any, _: Any, arguments: Any) -> Any:
+            return builder.add(*arguments)
+
+        return uint64(uint64, uint64), generate
+
+    @intrinsic
+    def leading(typing: Any, a: Any) -> Any:
         def generate(context: Any, builder: Any, _: Any, arguments: Any) -> Any:
             return builder.ctlz(arguments[0], ir.Constant(ir.IntType(1), 0))
 
         return uint64(uint64), generate
 
     @intrinsic
-    def to_bits(typing: Any, value: Any) -> Any:
+    def bits(typing: Any, value: Any) -> Any:
         def generate(context: Any, builder: Any, _: Any, arguments: Any) -> Any:
             return builder.bitcast(arguments[0], word)
 
         return uint64(float64), generate
 
     @intrinsic
-    def of_bits(typing: Any, a: Any) -> Any:
+    def double(typing: Any, a: Any) -> Any:
         def generate(context: Any, builder: Any, _: Any, arguments: Any) -> Any:
             return builder.bitcast(arguments[0], ir.DoubleType())
 
         return float64(uint64), generate
 
     @intrinsic
-    def address(typing: Any, view: Any, at: Any) -> Any:
+    def place(typing: Any, view: Any, at: Any) -> Any:
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
             return builder.ptrtoint(element(context, builder, signature, arguments), word)
 
         return int64(view, int64), generate
 
     @intrinsic
-    def read(typing: Any, view: Any, at: Any) -> Any:
+    def load(typing: Any, view: Any, at: Any) -> Any:
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
             source = builder.bitcast(element(context, builder, signature, arguments), word.as_pointer())
             return builder.load(source, align=1)
@@ -115,7 +128,7 @@ def compiled_forms() -> dict[str, Any]:
         return uint64(view, int64), generate
 
     @intrinsic
-    def write(typing: Any, view: Any, at: Any, value: Any) -> Any:
+    def store(typing: Any, view: Any, at: Any, value: Any) -> Any:
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
             target = builder.bitcast(element(context, builder, signature, arguments), word.as_pointer())
             builder.store(arguments[2], target, align=1)
@@ -124,35 +137,13 @@ def compiled_forms() -> dict[str, Any]:
         return void(view, int64, uint64), generate
 
     @intrinsic
-    def strtod(typing: Any, view: Any, at: Any) -> Any:
+    def parsed(typing: Any, text: Any, at: Any, end: Any) -> Any:
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
             of_c = ir.FunctionType(ir.DoubleType(), [byte, byte.as_pointer()])
             function = declare(builder.module, of_c, "strtod")
             return builder.call(function, [element(context, builder, signature, arguments), byte.as_pointer()(None)])
 
-        return float64(view, int64), generate
+        return float64(text, int64, int64), generate
 
-    intrinsics: Any = (zeros, to_bits, of_bits, address, read, write, strtod)
-    jit: Any = numba.njit
-    return {name: jit(function) for name, function in _calling(*intrinsics).items()}
-
-
-def _calling(
-    zeros: Any, to_bits: Any, of_bits: Any, address: Any, read: Any, write: Any, strtod: Any
-) -> dict[str, Any]:
-    """What the compiler sees in place of each function of this module: the processor's own instruction."""
-
-    def parse(text: Array, at: int, end: int) -> float:
-        return strtod(text, at)  # type: ignore[no-any-return]
-
-    return {
-        "low": lambda a, b: a * b,
-        "plus": lambda a, b: a + b,
-        "leading": lambda a: zeros(a),
-        "bits": lambda value: to_bits(value),
-        "double": lambda a: of_bits(a),
-        "place": lambda view, at: address(view, at),
-        "load": lambda view, at: read(view, at),
-        "store": lambda view, at, value: write(view, at, value),
-        "parsed": parse,
-    }
+    forms: tuple[Any, ...] = (low, plus, leading, bits, double, place, load, store, parsed)
+    return {form.__name__: form for form in forms}
