@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from typing import TYPE_CHECKING
+from zlib import crc32
 
 import msgspec
 
@@ -121,6 +122,7 @@ class Tables:
         words[line + at.M_NAME], words[line + at.M_NAME_N] = self._text(f'{name}:{{"value":')
         words[line + at.M_METHOD], words[line + at.M_METHOD_N] = self._text(f'"method":{method}')
         words[line + at.M_KEEP] = self._rules.keep_ms(spec.name)
+        words[line + at.M_ID] = crc32(spec.name.encode())
 
     def _write_limits(self) -> None:
         rules, desk, memory = self._rules, self._memory.desk, self._memory

@@ -99,8 +99,9 @@ P_METRIC, P_LOW, P_HIGH, PLACE = range(4)  # low and high (f)
     M_METHOD,  # address of `"method":"..."`
     M_METHOD_N,
     M_KEEP,  # ms
+    M_ID,  # CRC-32 of its name: what stands for it in states
     METRIC,
-) = range(11)
+) = range(12)
 # One provider: its name as JSON text with quotes; its number among fusion's providers, -1 for none.
 A_NAME, A_NAME_N, A_PID, PROVIDER = range(4)
 # One group: its number among fusion's groups; below 0, and its own, where fusion does not know it.
@@ -119,8 +120,11 @@ NO_QUOTE, TARGET_QUOTE = 0, 1
     H_TEXT_N,
     H_HOLES,  # how many
     H_ROLES,  # address of one word for each hole, of ROLE_*
+    H_RUNS,  # address of one word for each stretch of text between holes: twice its bytes, and 1 where a string follows
     TEMPLATE,
-) = range(7)
+) = range(8)
+GUESSES = 1024
+"""Lines of the table of guesses: two templates that the last events of one provider and endpoint had (scan.py)."""
 ROLE_NONE, ROLE_ID, ROLE_ENTITY, ROLE_RECEIVED, ROLE_EVENT, ROLE_VALUE = range(6)
 """What stands in a hole; ROLE_VALUE + k is the value of place k of the source."""
 MOST_HOLES = 64
@@ -187,8 +191,9 @@ SLACK = 64
     X_INDEX_LIVE,  # lines that hold an entity
     X_QUOTES_N,
     X_SOURCES_N,
+    X_GUESSES,  # address of GUESSES x 2 addresses of templates, 0 for none
     DESK,
-) = range(48)
+) = range(49)
 GONE = 1
 """In the index: no entity, but others may stand behind it."""
 SCRATCH = 65_536
