@@ -10,7 +10,7 @@ import msgspec
 
 from schemas.events import Candle, Source, Value
 from services.aggregator.engine import quarantine, windows
-from services.aggregator.engine.model import Entity, Output, Slot
+from services.aggregator.engine.model import Output, Slot
 from services.aggregator.engine.model import Source as Statements
 from services.aggregator.engine.rates import circular
 from services.aggregator.engine.rules import OWN_QUOTE, TARGET
@@ -19,6 +19,7 @@ from services.aggregator.fusion import Observation
 if TYPE_CHECKING:
     from services.aggregator.engine.names import Names
     from services.aggregator.engine.rules import Rules
+    from services.aggregator.engine.view import Entity
 
 SLOT_MS = 4
 """Grain of the wheel in which keys wait; small beside the interval they wait for, since a key waits for it as well."""

@@ -14,7 +14,7 @@ from schemas.events import Source, Value
 
 if TYPE_CHECKING:
     from services.aggregator.engine.emit import Claims, Set
-    from services.aggregator.engine.model import Entity
+    from services.aggregator.engine.view import Entity
     from services.aggregator.fusion import Observation
 
 MINUTE_MS: Final = 60_000

@@ -14,7 +14,6 @@ from msgspec import Struct
 from schemas.events import Origin, Value
 from services.aggregator.compiled.kernels import KERNELS
 from services.aggregator.engine.emit import claims, quote_of
-from services.aggregator.engine.model import Entity
 from services.aggregator.fusion import Ask, Fuser, quality
 from services.aggregator.fusion.quality import Quality
 from services.aggregator.fusion.rows import rounded
@@ -25,6 +24,7 @@ from services.aggregator.kernels.record import S_BEGIN, S_END, S_ORIGIN, S_PRICE
 if TYPE_CHECKING:
     from services.aggregator.engine.names import Names
     from services.aggregator.engine.rules import Rules
+    from services.aggregator.engine.view import Entity
 
 _ORIGIN_OF: tuple[Origin, ...] = ("live", "replay", "sandbox")
 
@@ -83,10 +83,17 @@ Rendered = tuple[bytes, "float | None", str]
 class Paper:
     """Where kernels write records: the desk of a partition, and memory for what comes out."""
 
-    def __init__(self, desk: int, refresh: Callable[[], None], out_bytes: int = 1 << 20) -> None:
-        """`refresh`: brings the partition's tables up to what its fuser knows."""
+    def __init__(
+        self,
+        desk: int,
+        refresh: Callable[[], None],
+        rows: Callable[..., int] | None = None,
+        out_bytes: int = 1 << 20,
+    ) -> None:
+        """`refresh`: brings the partition's tables up to what its fuser knows; `rows`: `render_rows`, unless that of KERNELS."""
         self._desk = desk
         self._refresh = refresh
+        self._rows = rows
         self._out = bytearray(out_bytes)
         self._out_at = addressof(c_uint8.from_buffer(self._out))
         self._spans = array("q", bytes(WORD * SPAN * AT_ONCE))
@@ -99,7 +106,7 @@ class Paper:
         found: list[Rendered | None] = []
         while len(found) < len(entities):
             addresses = array("q", [one.address for one in entities[len(found) : len(found) + AT_ONCE]])
-            done = KERNELS.render_rows(
+            done = (self._rows or KERNELS.render_rows)(
                 self._desk, len(addresses), addresses.buffer_info()[0], self._out_at, len(self._out), self._spans.buffer_info()[0]
             )  # fmt: skip
             found += map(self._told, range(0, done * SPAN, SPAN))
