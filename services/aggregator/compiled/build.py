@@ -24,7 +24,7 @@ def compile_all(wrapped: bool) -> dict[str, Any]:
 
     jit: Any = numba.njit  # stubs of numba do not know all options
     made = {**_primitives(), **numbers.compiled_forms(), **text.compiled_forms()}
-    kinds = {letter: eval(name, vars(numba)) for letter, name in TYPES.items()}  # names of our own table
+    kinds = {letter: eval(name, vars(numba)) for letter, name in TYPES.items()}  # noqa: S307 - names of our own table
     for row in FUNCTIONS:
         function = getattr(import_module(row.module), row.name)
         signature = kinds[row.result](*(kinds[letter] for letter in row.arguments))
