@@ -30,6 +30,8 @@ from services.aggregator.kernels.layout import (
     E_TOLD,
     E_USED,
     ENTITY,
+    L_CAPACITY,
+    L_ENTRY,
     LESSON,
     N_COUNT,
     RING,
@@ -191,10 +193,17 @@ def entry_words(capacity: int) -> int:
 
 
 def free_lessons(desk: int, entity: int) -> None:
-    """Forget where lies what the fuser remembers of an entity; that itself belongs to Python (fusion.state.Key)."""
+    """Release what the fuser remembers of an entity."""
     e = integers(entity, ENTITY)
-    if e[E_LEARNED]:
-        release(desk, e[E_LEARNED], 1 + e[E_LEARNED_ROOM] * LESSON)
+    at = e[E_LEARNED]
+    if not at:
+        return
+    lesson = at + WORD
+    for _ in range(integers(at, 1)[0]):
+        one = integers(lesson, LESSON)
+        release(desk, one[L_ENTRY], entry_words(one[L_CAPACITY]))
+        lesson += LESSON * WORD
+    release(desk, at, 1 + e[E_LEARNED_ROOM] * LESSON)
     e[E_LEARNED] = 0
     e[E_LEARNED_ROOM] = 0
 

@@ -44,8 +44,8 @@ D_SOURCE, D_AT, D_AGREED, DIRECTORY = range(4)
 S_TS, S_TIE, S_RATE, STATEMENT = range(4)
 """S_TS: its time in ms; S_TIE: CRC-32 of its id, decides between equal times; S_RATE (f): target units per unit of its quote,
 NaN when unknown or when nothing is money."""
-# One lesson: which metric, where the fuser's state of it lies (fusion.layout ENTRY; an array of Python's, which engine/lessons.py
-# names here and which no kernel frees), for how many sources it has room.
+# One lesson: which metric, where the fuser's state of it lies (fusion.layout ENTRY, in this memory; Python borrows it as a
+# fusion.state.Key, engine/lessons.py), and for how many sources it has room, each of which is taken.
 L_METRIC, L_ENTRY, L_CAPACITY, LESSON = range(4)
 
 # --- bars -----------------------------------------------------------------------------------------------------------------
@@ -124,7 +124,8 @@ NO_QUOTE, TARGET_QUOTE = 0, 1
     TEMPLATE,
 ) = range(8)
 GUESSES = 1024
-"""Lines of the table of guesses: two templates that the last events of one provider and endpoint had (scan.py)."""
+"""Lines of the table of guesses: two templates that the last events of one provider and endpoint had (scan.py). There is one line
+more, for events of which these are not known."""
 ROLE_NONE, ROLE_ID, ROLE_ENTITY, ROLE_RECEIVED, ROLE_EVENT, ROLE_VALUE = range(6)
 """What stands in a hole; ROLE_VALUE + k is the value of place k of the source."""
 MOST_HOLES = 64
@@ -191,7 +192,7 @@ SLACK = 64
     X_INDEX_LIVE,  # lines that hold an entity
     X_QUOTES_N,
     X_SOURCES_N,
-    X_GUESSES,  # address of GUESSES x 2 addresses of templates, 0 for none
+    X_GUESSES,  # address of (GUESSES + 1) x 2 addresses of templates, 0 for none
     DESK,
 ) = range(49)
 GONE = 1
