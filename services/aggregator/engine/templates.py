@@ -38,7 +38,9 @@ class Templates:
         self._most = most
         self.count = 0
         self._holes = np.zeros(at.HOLES_WORDS, np.int64)
-        self._roles: dict[tuple[int, ...], int] = {}
+        self._words: dict[tuple[int, ...], int] = {}
+        self._guesses = np.zeros((at.GUESSES + 1, 2), np.int64)
+        self._desk[at.X_GUESSES] = self._guesses.ctypes.data
         self._lines = self._table(FIRST_LINES)
 
     def learn(self, value: bytes, source: int, plain: bool, names: Sequence[str]) -> bool:
@@ -61,7 +63,8 @@ class Templates:
             source, roles = NOBODY, (at.ROLE_NONE,) * count
         starts = [0, *(end for _, end in ends)]
         stops = [*(begin for begin, _ in ends), len(value)]
-        between = b"".join(value[start:stop] for start, stop in zip(starts, stops, strict=True))
+        texts = [value[start:stop] for start, stop in zip(starts, stops, strict=True)]
+        between = b"".join(texts)
         line = np.zeros(at.TEMPLATE, np.int64)
         line[at.H_HASH] = holes[at.Z_HASH]
         line[at.H_SOURCE] = source
@@ -69,21 +72,23 @@ class Templates:
         line[at.H_TEXT_N] = len(between)
         line[at.H_HOLES] = count
         line[at.H_ROLES] = self._kept(roles)
+        line[at.H_RUNS] = self._kept(tuple(2 * len(text) + text.endswith(b'"') for text in texts))
         if 2 * (self.count + 1) > len(self._lines):
             self._grow()
         self._put(line)
         self.count += 1
         return True
 
-    def _kept(self, roles: tuple[int, ...]) -> int:
-        """Where these roles lie in memory; many templates have the same."""
-        found = self._roles.get(roles)
+    def _kept(self, words: tuple[int, ...]) -> int:
+        """Where these words lie in memory; many templates have the same."""
+        found = self._words.get(words)
         if found is None:
-            found = self._roles[roles] = self._keep(np.array(roles, np.int64).tobytes())
+            found = self._words[words] = self._keep(np.array(words, np.int64).tobytes())
         return found
 
     def _table(self, lines: int) -> Any:
-        """An empty table, entered in the desk."""
+        """An empty table, entered in the desk; guesses lead to lines of the one before."""
+        self._guesses[:] = 0
         table = np.zeros((lines, at.TEMPLATE), np.int64)
         self._desk[at.X_TEMPLATES] = table.ctypes.data
         self._desk[at.X_TEMPLATES_MASK] = lines - 1

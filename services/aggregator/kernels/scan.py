@@ -1,7 +1,8 @@
 """Raw events without a parser: those of one kind are the same text but for a few holes, so a template says what they say.
 
 `scan` walks the JSON once, strictly, finds the holes (numbers, `id` and `entity`) and looks up the template by the text between
-them; `read` then takes from the holes what the template says stands there. What is not compact JSON of the expected form, as
+them; `read` then takes from the holes what the template says stands there. Mostly the template can be guessed, and the text is
+only compared with it. What is not compact JSON of the expected form, as
 msgspec writes it, is strange: Python reads it. Nothing is accepted here that msgspec would read otherwise, because a template is
 made only of an event that msgspec has read (engine/templates.py), and between two events of a template only holes differ.
 """
@@ -33,6 +34,9 @@ SEED, FACTOR, OTHER = 0x1E3779B97F4A7C15, 0x3F58476D1CE4E5B9, 0x14D049BB133111EB
 INTEGER_DIGITS = 15
 """Times with more digits are read by Python."""
 ALL = 0xFFFFFFFF
+FIRST = int.from_bytes(b'{"id":"', "little")
+WINDOW, WINDOW_END = 30, 70
+"""Bytes from the end of the id between which provider and endpoint stand; if not quite, guesses are worse, not wrong."""
 
 
 CRC = np.array(
@@ -238,15 +242,49 @@ def fits(template: int, begin: int, stop: int, text_at: int, holes_at: int) -> b
     return bool(left == 0)
 
 
-def scan(desk: int, text_at: int, begin: int, end: int, holes_at: int) -> int:
-    """Address of the template of the event text[begin:end]; 0 when there is none yet; -1 when Python must read the event.
+def serves(template: int, begin: int, stop: int, text_at: int, holes_at: int) -> bool:
+    """Whether the event is one of the template; its holes are found then. What `walk` would find, without looking for it."""
+    line = integers(template, at.TEMPLATE)
+    holes = integers(holes_at, at.HOLES_WORDS)
+    count = line[at.H_HOLES]
+    runs = integers(line[at.H_RUNS], count + 1)
+    known = line[at.H_TEXT]
+    place = begin
+    for k in range(count + 1):
+        n = runs[k] >> 1
+        if place + n > stop or not same_text(place, known, n):
+            return False
+        place += n
+        known += n
+        if k < count:
+            end = string_end(place, stop) if runs[k] & 1 else number_end(place, stop)
+            if end < 0 or (runs[k] & 1 and not is_ascii(place, end)):
+                return False
+            holes[at.HOLES + 2 * k] = place - text_at
+            holes[at.HOLES + 2 * k + 1] = end - text_at
+            place = end
+    holes[at.Z_COUNT] = count
+    return bool(place == stop)
 
-    SLACK bytes behind the end can be read. The holes are at `holes_at` (layout HOLES) unless the answer is -1.
-    """
-    start = text_at + begin
-    stop = text_at + end
-    if walk(start, stop, text_at, holes_at) < 0:
-        return STRANGE
+
+def guess(desk: int, begin: int, stop: int) -> int:
+    """Address of two templates that an event with this provider and endpoint may have."""
+    guesses = integers(desk, at.DESK)[at.X_GUESSES]
+    others = guesses + 2 * at.WORD * at.GUESSES
+    if word_at(begin) & MASK_7 != FIRST:
+        return int(others)
+    place = string_end(begin + 7, stop)
+    if place < 0 or place + WINDOW_END > stop:
+        return int(others)
+    place += WINDOW
+    found = mixed(word_at(place) ^ SEED, word_at(place + 8) ^ FACTOR)
+    found = mixed(found ^ word_at(place + 16), word_at(place + 24) ^ OTHER)
+    found = mixed(found ^ word_at(place + 32), FACTOR)
+    return int(guesses + 2 * at.WORD * (found & (at.GUESSES - 1)))
+
+
+def find(desk: int, begin: int, stop: int, text_at: int, holes_at: int) -> int:
+    """The template of an event whose holes are known, by the hash of its text; 0 for none."""
     x = integers(desk, at.DESK)
     mask = x[at.X_TEMPLATES_MASK]
     lines = x[at.X_TEMPLATES]
@@ -257,9 +295,35 @@ def scan(desk: int, text_at: int, begin: int, end: int, holes_at: int) -> int:
         known = integers(template, at.TEMPLATE)[at.H_HASH]
         if known == 0:
             return 0
-        if known == found and fits(template, start, stop, text_at, holes_at):
+        if known == found and fits(template, begin, stop, text_at, holes_at):
             return int(template)
         place = (place + 1) & mask
+
+
+def scan(desk: int, text_at: int, begin: int, end: int, holes_at: int) -> int:
+    """Address of the template of the event text[begin:end]; 0 when there is none yet; -1 when Python must read the event.
+
+    SLACK bytes behind the end can be read. The holes are at `holes_at` (layout HOLES) unless the answer is -1, their hash when it
+    is 0.
+    """
+    start = text_at + begin
+    stop = text_at + end
+    likely = integers(guess(desk, start, stop), 2)
+    template = likely[0]
+    if template != 0 and serves(template, start, stop, text_at, holes_at):
+        return int(template)
+    template = likely[1]
+    if template != 0 and serves(template, start, stop, text_at, holes_at):
+        likely[1] = likely[0]
+        likely[0] = template
+        return int(template)
+    if walk(start, stop, text_at, holes_at) < 0:
+        return STRANGE
+    template = find(desk, start, stop, text_at, holes_at)
+    if template != 0:
+        likely[1] = likely[0]
+        likely[0] = template
+    return int(template)
 
 
 def crc_of(begin: int, end: int) -> int:

@@ -59,6 +59,10 @@ class World:
             self.desk.ctypes.data, self.text.ctypes.data, begin, begin + len(value), self.holes.ctypes.data
         )
 
+    def forget_guesses(self) -> None:
+        """So that `scan` walks over the text of the next event."""
+        self.templates._guesses[:] = 0
+
     def line(self, template: int) -> Any:
         return integers(template, at.TEMPLATE)
 

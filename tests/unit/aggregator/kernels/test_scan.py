@@ -80,9 +80,52 @@ def test_a_hash_alone_is_not_trusted(world: World) -> None:
         text[k] ^= 1
     for word, step in ((at.H_TEXT_N, 1), (at.H_TEXT_N, -1), (at.H_HOLES, 1), (at.H_HOLES, -1)):
         line[word] += step
+        world.forget_guesses()
         assert world.scanned(EVENT) == 0
         line[word] -= step
     assert world.scanned(EVENT) == template
+
+
+def test_events_of_one_provider_and_endpoint_share_two_guesses(world: World) -> None:
+    values = [msgspec.json.encode(msgspec.structs.replace(RAW, quote=quote)) for quote in ("usd", "eur", "tether")]
+    templates = []
+    for number, value in enumerate(values):
+        world.learn(value, number)
+        templates.append(world.scanned(value))
+    guesses = world.templates._guesses
+    (line,) = np.flatnonzero(guesses.any(axis=1)).tolist()
+    assert guesses[line].tolist() == [templates[2], templates[1]]
+    for order, expected_line in (((2,), (2, 1)), ((1,), (1, 2)), ((1, 2), (2, 1)), ((0,), (0, 2)), ((0, 1), (1, 0))):
+        for number in order:
+            assert world.scanned(values[number]) == templates[number]
+            assert world.holes[at.Z_COUNT] == 6
+        assert guesses[line].tolist() == [templates[number] for number in expected_line]
+    # What cannot be guessed by provider and endpoint has a line of its own.
+    short = b'{"id":"a","entity":"b"}'
+    assert world.scanned(short) == 0
+    assert guesses[at.GUESSES].tolist() == [0, 0]
+    odd = msgspec.json.encode({"later": 1, **msgspec.to_builtins(RAW)})
+    world.learn(odd, 3)
+    assert [world.taken(odd), world.taken(odd)] == [(3, expected(odd))] * 2
+    assert guesses[at.GUESSES].tolist() == [world.scanned(odd), 0]
+
+
+def test_a_guess_is_not_trusted(world: World) -> None:
+    other = msgspec.json.encode(msgspec.structs.replace(RAW, quote="eur"))
+    world.learn(EVENT)
+    world.learn(other, 1)
+    template = world.scanned(EVENT)
+    world.templates._guesses[:] = template
+    assert world.taken(other) == (1, expected(other))
+    for value in (
+        EVENT[:-1],
+        EVENT + b"}",
+        EVENT.replace(b"24.0", b"024."),
+        EVENT.replace(b"asset", b"\xc3\xa9t"),
+        EVENT[1:],
+    ):
+        world.templates._guesses[:] = template
+        assert world.scanned(value) == -1
 
 
 def wrapped(body: bytes) -> bytes:

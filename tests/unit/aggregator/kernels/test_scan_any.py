@@ -66,8 +66,16 @@ def siblings(draw: st.DrawFn) -> tuple[bytes, bytes]:
 
 
 def agree(world: World, learned: bytes, value: bytes) -> bool:
-    """Whether the kernels take the event; what they take must be what the decoder reads."""
-    found = world.taken(value, b"." * (len(value) % 8))
+    """Whether the kernels take the event; what they take must be what the decoder reads, guessed or walked over."""
+    before = b"." * (len(value) % 8)
+    found = world.taken(value, before)
+    code = world.scanned(value, before)
+    world.forget_guesses()
+    assert world.scanned(value, before) == code
+    world.forget_guesses()
+    assert world.taken(value, before) == found
+    if world.scanned(learned) > 0:  # becomes the guess again
+        assert world.scanned(value, before) == code
     if found is None:
         return False
     assert found[1] == expected(value)
