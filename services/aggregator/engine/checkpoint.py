@@ -7,14 +7,26 @@ the partition, changes nothing. From there the log is folded again, and gives wh
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from itertools import chain
+from typing import TYPE_CHECKING
 from zlib import crc32
 
-from msgspec import Raw, Struct, msgpack
+import numpy as np
+from msgspec import MsgspecError, Raw, Struct, msgpack
 
 from schemas.events import Value
+from services.aggregator.compiled.kernels import KERNELS
+from services.aggregator.engine import earlier
+from services.aggregator.engine.memory import address_of
 from services.aggregator.engine.model import EPOCH_SPAN, Entity
 from services.aggregator.engine.rates import Rate
 from services.aggregator.engine.windows import Bar, Roll
+from services.aggregator.kernels.layout import MARGIN
+from services.aggregator.kernels.thaw import NO_KEY, SPREAD
+
+if TYPE_CHECKING:
+    from services.aggregator.engine.store import Store
 
 MARK, NAMES, FUSER = b"!mark", b"!names", b"!fuser"
 SPECIAL = frozenset((MARK, NAMES, FUSER))
@@ -128,6 +140,88 @@ _decode_front = msgpack.Decoder(_Front).decode
 def bar_starts(value: bytes) -> list[int]:
     """Starts of the unsettled bars in a state value, without reading what is in them."""
     return [bar.start_ms for bar in _decode_front(memoryview(value)[HEAD_BYTES:]).bars or ()]
+
+
+ROOM = 1 << 20
+"""Bytes in which states are written together at first; one that is larger gets more."""
+
+
+def freeze_all(store: Store, addresses: Sequence[int]) -> list[bytes]:
+    """The state values of these entities."""
+    entities = np.array(addresses, np.int64)
+    spans = np.empty((len(entities), 2), np.int64)
+    found: list[bytes] = []
+    room = bytearray(ROOM)
+    while len(found) < len(entities):
+        rest = entities[len(found) :]
+        out = np.frombuffer(room, np.uint8)
+        done = KERNELS.freeze_rows(
+            store.desk_at, len(rest), rest.ctypes.data, out.ctypes.data, len(room), spans.ctypes.data
+        )
+        view = memoryview(room)
+        found += [bytes(view[begin:end]) for begin, end in spans[:done].tolist()]
+        if not done:
+            room = bytearray(2 * len(room))
+    if store.words:
+        for row, address in enumerate(addresses):
+            words = store.words.get(address)
+            if words:
+                found[row] = earlier.with_words(found[row], words)
+    return found
+
+
+def thaw_all(store: Store, values: Mapping[bytes, bytes]) -> list[bytes]:
+    """Make entities of all these keys and state values; the keys of those that are damaged, of which there is no entity then.
+
+    The store must know all sources, and be linked to the fuser.
+    """
+    damaged: list[bytes] = []
+    current: dict[bytes, bytes] = {}
+    for key, value in values.items():
+        if earlier.is_earlier(value):
+            try:
+                current[key] = earlier.translate(key, value, store)
+            except (MsgspecError, LookupError, ValueError):
+                damaged.append(key)
+        else:
+            current[key] = value
+    store.refresh()
+    store.widen(len(current))
+    unnamed: dict[bytes, bytes] = {}
+    for (key, value), (address, n) in zip(current.items(), _thaw_rows(store, current), strict=True):
+        if n == NO_KEY:
+            store.name_quote(key)
+            unnamed[key] = value
+            continue
+        if n >= 0 and n < len(value):
+            try:
+                words = earlier.words_of(value, n)
+            except MsgspecError:
+                n = -1
+            else:
+                if words:
+                    store.words[address] = words
+                    store.view(address).extra = True
+        if n < 0:
+            store.drop(address)
+            damaged.append(key)
+    return damaged + thaw_all(store, unnamed) if unnamed else damaged
+
+
+def _thaw_rows(store: Store, values: Mapping[bytes, bytes]) -> list[list[int]]:
+    """Address of each entity, and how many bytes of its state were read."""
+    count = len(values)
+    text = b"".join(chain.from_iterable(values.items()))
+    lengths = np.fromiter(map(len, chain.from_iterable(values.items())), np.int64, 2 * count)
+    ends = np.cumsum(lengths)
+    spans = np.stack([ends - lengths, ends], axis=1).reshape(count, 4)
+    out = np.empty((count, 2), np.int64)
+    row = 0
+    while row < count:
+        store.ready(MARGIN + SPREAD * int(lengths[2 * row + 1]))
+        row = KERNELS.thaw_rows(store.desk_at, row, count, address_of(text), spans.ctypes.data, out.ctypes.data)
+    found: list[list[int]] = out.tolist()
+    return found
 
 
 class Recovery:

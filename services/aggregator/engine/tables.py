@@ -79,6 +79,7 @@ class Tables:
         self.quotes = Table(memory, at.X_QUOTES, at.QUOTE)
         self.number_of: dict[str, int] = {}
         """Metric -> number, in the order of the catalogue."""
+        self.metric_names = list(rules.specs)
         self.provider_of: dict[str, int] = {}
         self.group_of: dict[str, int] = {}
         self.quote_of: dict[str, int] = {}
@@ -89,7 +90,7 @@ class Tables:
         self._stems: dict[tuple[str, str, str | None, str], int] = {}
         self._rows = 0, 0
         """Words and address of the table at X_ROWS."""
-        self._fuser: Fuser | None = None
+        self.fuser: Fuser | None = None
         self._met = -1
         for spec in rules.specs.values():
             self._add_metric(spec)
@@ -155,6 +156,11 @@ class Tables:
             desk[at.X_PEERS] = bound.peers
             memory.desk_floats[at.X_FACTOR] = bound.factor
             memory.desk_floats[at.X_NEAR] = bound.near
+
+    def id_of(self, metric: str) -> int:
+        """What stands for a metric in states; 0 for one that is not in the category."""
+        number = self.number_of.get(metric)
+        return 0 if number is None else self.metrics.words[self.metrics.line(number) + at.M_ID]
 
     # --- what comes with the log ----------------------------------------------------------------------------------
 
@@ -261,13 +267,13 @@ class Tables:
 
     def link(self, fuser: Fuser) -> None:
         """Use what this fuser knows, from here on; `refresh` follows it."""
-        self._fuser = fuser
+        self.fuser = fuser
         self._met = -1
         self.refresh()
 
     def refresh(self) -> None:
         """Look again whom the fuser knows, when it has met somebody; before each kernel that asks it or lets it learn."""
-        fuser = self._fuser
+        fuser = self.fuser
         if fuser is None:
             return
         self._memory.desk[at.X_FUSION] = fuser.numbers.context()
@@ -275,8 +281,8 @@ class Tables:
             self._find_known(fuser.state)
 
     def _find_known(self, state: State) -> None:
-        assert self._fuser is not None
-        numbers = self._fuser.numbers
+        assert self.fuser is not None
+        numbers = self.fuser.numbers
         self._met = state.met
         for spec in self._rules.specs.values():
             if spec.number:

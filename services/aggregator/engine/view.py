@@ -255,7 +255,7 @@ class Entity:
         block = self.e[at.E_LEARNED]
         if not block:
             return found
-        names = list(self.store.tables.number_of)
+        names = self.store.tables.metric_names
         for k in range(words_at(block, 1)[0]):
             one = words_at(block + (1 + k * at.LESSON) * at.WORD, at.LESSON)
             capacity = one[at.L_CAPACITY]

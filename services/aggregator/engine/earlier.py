@@ -1,0 +1,186 @@
+"""State values as the releases before wrote them, in MessagePack: turned into those of today, so that one way leads into memory."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
+
+from msgspec import Struct, msgpack
+
+from schemas.events import Value
+from services.aggregator.engine.model import Slot
+from services.aggregator.engine.rates import quote_in
+from services.aggregator.engine.rules import TARGET
+from services.aggregator.fusion.layout import GID, HEAD, PATH, PID, RING, ROW, SEEN
+from services.aggregator.kernels import freeze as form
+from services.aggregator.kernels.layout import STATEMENT
+
+if TYPE_CHECKING:
+    from services.aggregator.engine.model import Source
+    from services.aggregator.engine.store import Store
+    from services.aggregator.fusion.state import Key
+
+_SlotRow = tuple[int, int, int, float | None, tuple[Value, ...]]
+"""Number of the source, age, tie, rate, values."""
+
+
+class _Voice(Struct, array_like=True):
+    open: float
+    high: float
+    low: float
+    close: float
+    volume: float
+    trades: int
+    first_ms: int
+    last_ms: int
+
+
+class _Bar(Struct, array_like=True):
+    start_ms: int
+    version: int
+    trades: dict[int, _Voice]
+    quotes: dict[int, _Voice]
+    quote: str
+    due: bool = False
+
+
+class _Roll(Struct, array_like=True):
+    start_ms: int
+    open: float
+    high: float
+    low: float
+    close: float
+    volume: float
+    trades: int
+    sources: int
+    version: int
+
+
+class _Body(Struct, array_like=True):
+    slots: list[_SlotRow]
+    bars: list[_Bar] | None
+    rolls: list[_Roll] | None
+    seen: dict[int, list[int]] | None
+    learned: bytes | None
+    agreed: dict[str, int] | None = None
+
+
+_decode = msgpack.Decoder(_Body).decode
+_Words = list[tuple[int, Slot]]
+_encode_words = msgpack.Encoder().encode
+_decode_words = msgpack.Decoder(_Words).decode
+
+
+def is_earlier(value: bytes) -> bool:
+    """Whether a state value is not of today's format."""
+    return len(value) > form.HEAD and value[form.HEAD] != form.FORMAT
+
+
+def with_words(value: bytes, words: Mapping[int, Slot]) -> bytes:
+    """A state value and the statements that are not numbers."""
+    parts = bytes((value[form.HEAD + 1] | form.PART_WORDS,))
+    return value[: form.HEAD + 1] + parts + value[form.HEAD + 2 :] + _encode_words(list(words.items()))
+
+
+def words_of(value: bytes, begin: int) -> dict[int, Slot]:
+    """The statements that are not numbers, of a state value whose other parts end there."""
+    if not value[form.HEAD + 1] & form.PART_WORDS:
+        return {}
+    return dict(_decode_words(memoryview(value)[begin:]))
+
+
+def translate(key: bytes, value: bytes, store: Store) -> bytes:
+    """The state value of today that says what an earlier one said."""
+    body = _decode(memoryview(value)[form.HEAD :])
+    version = int.from_bytes(value[:8], "big")
+    as_of_ms = int.from_bytes(value[8 : form.HEAD], "big")
+    sources = store.tables.listed
+    numbers = [row for row in body.slots if sources[row[0]].numeric and all(isinstance(v, float) for v in row[4])]
+    words = {row[0]: (as_of_ms - row[1], *row[2:]) for row in body.slots if not sources[row[0]].numeric}
+    lessons = _lessons(key, body.learned, store)
+    parts, out = 0, _statements(numbers, body.agreed or {}, as_of_ms, sources)
+    if body.bars:
+        parts |= form.PART_BARS
+        own = quote_in(key.decode())
+        out += _whole(len(body.bars)) + b"".join(_bar(bar, as_of_ms, version, own, sources) for bar in body.bars)
+    if body.rolls:
+        parts |= form.PART_ROLLS
+        for roll in body.rolls:
+            out += _whole(as_of_ms - roll.start_ms)
+            out += struct.pack("<5d", roll.open, roll.high, roll.low, roll.close, roll.volume)
+            out += _whole(roll.trades) + _whole(roll.sources) + _whole(version - roll.version)
+    if body.seen:
+        parts |= form.PART_RINGS
+        out += _whole(len(body.seen))
+        for number, ties in body.seen.items():
+            out += _whole(number) + _whole(len(ties)) + struct.pack(f"<{len(ties)}I", *ties)
+    if lessons:
+        parts |= form.PART_LESSONS
+        out += _whole(len(lessons)) + b"".join(lessons)
+    made = value[: form.HEAD] + bytes((form.FORMAT, parts)) + out
+    return with_words(made, words) if words else made
+
+
+def _whole(value: int) -> bytes:
+    left = (value << 1) ^ (value >> 63)
+    out = bytearray()
+    while left > 127:
+        out.append(left & 127 | 128)
+        left >>= 7
+    out.append(left)
+    return bytes(out)
+
+
+def _statements(rows: list[_SlotRow], agreed: dict[str, int], as_of_ms: int, sources: list[Source]) -> bytes:
+    out = _whole(len(rows)) + _whole(sum(STATEMENT + len(row[4]) for row in rows))
+    for number, age_ms, tie, rate, values in rows:
+        since_ms = agreed.get(sources[number].provider)
+        bits = form.RATE_NONE if rate is None else form.RATE_ONE if rate == 1.0 else form.RATE_OTHER
+        out += _whole(number) + bytes((bits | (form.AGREED if since_ms else 0),)) + _whole(age_ms)
+        out += struct.pack("<I", tie)
+        if bits == form.RATE_OTHER:
+            out += struct.pack("<d", rate)
+        if since_ms:
+            out += _whole(as_of_ms - since_ms)
+        out += _whole(len(values)) + struct.pack(f"<{len(values)}d", *values)
+    return out
+
+
+def _bar(bar: _Bar, as_of_ms: int, version: int, own: str | None, sources: list[Source]) -> bytes:
+    voices = [(number, 1, voice) for number, voice in bar.trades.items()]
+    voices += [(number, 0, voice) for number, voice in bar.quotes.items()]
+    out = _whole(as_of_ms - bar.start_ms) + _whole(version - bar.version) + bytes((bar.due,))
+    out += _whole(_quote(bar.quote, own, (sources[number] for number, _, _ in voices))) + _whole(len(voices))
+    for number, traded, voice in voices:
+        out += _whole(number) + bytes((traded,))
+        out += struct.pack("<5d", voice.open, voice.high, voice.low, voice.close, voice.volume)
+        out += _whole(voice.trades)
+        out += _whole(voice.first_ms - bar.start_ms) + _whole(voice.last_ms - bar.start_ms)
+    return out
+
+
+def _quote(quote: str, own: str | None, sources: Iterable[Source]) -> int:
+    if quote in ("", TARGET):
+        return form.QUOTE_TARGET if quote else form.QUOTE_NONE
+    if quote == own:
+        return form.QUOTE_OWN
+    found = next((source.number for source in sources if source.quote == quote), None)
+    return form.QUOTE_TARGET if found is None else form.QUOTE_OF + found
+
+
+def _lessons(key: bytes, learned: bytes | None, store: Store) -> list[bytes]:
+    fuser, name = store.tables.fuser, key.decode()
+    if learned is None or fuser is None:
+        return []
+    fuser.load_key(name, learned)
+    found = fuser.state.keys.pop(name)
+    ids = store.tables.id_of
+    return [struct.pack("<I", ids(metric)) + _lesson(entry) for metric, entry in found.items() if ids(metric)]
+
+
+def _lesson(entry: Key) -> bytes:
+    out = _whole(entry.capacity) + _whole(HEAD) + entry.data[: HEAD + 2 * PATH].tobytes()
+    for slot in entry.slots:
+        out += b"".join(_whole(int(slot[column])) for column in (ROW, PID, GID)) + slot[SEEN:].tobytes()
+    return out + entry.ring.tobytes()[: 4 * RING * entry.capacity]
