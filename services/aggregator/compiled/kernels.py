@@ -37,12 +37,17 @@ class Kernels:
     """The functions in use, by name: uncompiled until `ready`."""
 
     def __init__(self) -> None:
-        self._use({row.name: getattr(import_module(row.module), row.name) for row in FUNCTIONS if row.name in ENTRIES})
         self.ready = False
         self._thread: Thread | None = None
         self._lock = Lock()
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
+        # Uncompiled ones are found when they are called: their modules import this one.
+        if name in ENTRIES:
+            found: Callable[..., Any] = next(
+                getattr(import_module(row.module), name) for row in FUNCTIONS if row.name == name
+            )
+            return found
         raise AttributeError(f"{name!r} is not an entry: expected one of {', '.join(ENTRIES)}")
 
     def _use(self, made: Mapping[str, Callable[..., Any]]) -> None:
@@ -88,7 +93,8 @@ def _kept() -> Path:
     """
     folder = Path(__file__).parent
     sources = sorted(
-        {row.module for row in FUNCTIONS} | {*LAYOUTS, *(f"{__package__}.{name}" for name in ("build", "table", "text"))}
+        {row.module for row in FUNCTIONS}
+        | {*LAYOUTS, *(f"{__package__}.{name}" for name in ("build", "table", "text"))}
     )
     known = b"".join(Path(str(import_module(name).__file__)).read_bytes() for name in sources)
     known += f"{version('numba')} {sys.version_info[:2]} {_processor()}".encode()

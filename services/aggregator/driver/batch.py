@@ -9,15 +9,17 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
+from aiokafka.errors import ConsumerStoppedError
 from faust.transport.consumer import ensure_TP
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
 
 from services.aggregator.driver.ports import Owner
+from services.aggregator.driver.unpacking import Unpacker
 
 GATHER_BYTES = 128 * 1024
 """While records come, the broker answers a fetch with this much (compressed) or after `linger_ms`, whichever is first: with what
@@ -30,7 +32,7 @@ QUIET_AFTER_S = 0.05
 TIMEOUT_S = 0.5
 """How long to wait for a record of a quiet log before looking whether anything else has changed."""
 
-Batch = tuple[TP, list[Any]]
+Batch = tuple[TP, Sequence[Any]]
 """What one fetch brought of a partition."""
 
 log = logging.getLogger(__name__)
@@ -42,10 +44,18 @@ def held(found: bool, linger_ms: int) -> tuple[int, int]:
 
 
 class ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
-    """The consumer's thread, with an assignor that gives all categories of an entity to one worker, and fetches by load."""
+    """The consumer's thread, with an assignor that gives all categories of an entity to one worker, fetches by load, and records
+    that are unpacked all at once."""
 
     _calls = 0
     """Number of the newest question for records."""
+    _unpacker: Unpacker
+
+    async def on_start(self) -> None:
+        """Call when the thread starts."""
+        await super().on_start()
+        # Before anything is assigned, so that it hears of all that is fetched.
+        self._unpacker = Unpacker(self._ensure_consumer()._fetcher)
 
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
@@ -58,7 +68,13 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         self, consumer: Any, active_partitions: Any, timeout: float | None = None, max_records: int | None = None
     ) -> Any:
         self._calls = call = self._calls + 1
-        found = await super()._fetch_records(consumer, active_partitions, timeout, max_records)
+        if not self.consumer.flow_active:
+            return {}
+        fetcher = consumer._fetcher
+        if consumer._closed or fetcher._closed:
+            raise ConsumerStoppedError
+        with fetcher._subscriptions.fetch_context():
+            found = await self._unpacker.fetched(active_partitions, timeout or 0.0, max_records)
         if call != self._calls:
             # A rebalance cancels the loop that asked, but not its question here: what that one got would be missing to the loop
             # that asks now, at once or, worse, when it has just sought back over the gap that another such question left.
@@ -67,7 +83,6 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
                     consumer.seek(tp, records[0].offset)
             return {}
         # Before the next fetch is sent, which is the next turn of this thread's loop.
-        fetcher = consumer._fetcher
         fetcher._fetch_min_bytes, fetcher._fetch_max_wait_ms = held(bool(found), self.app.linger_ms)
         return found
 
@@ -137,7 +152,7 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
                     continue
                 self.fetched_s = time.monotonic()
                 generation = self.app.consumer_generation_id
-                fetched: Mapping[TP, list[Any]] = await self._getmany(wanted, timeout=timeout_s)
+                fetched: Mapping[TP, Sequence[Any]] = await self._getmany(wanted, timeout=timeout_s)
                 timeout_s = QUIET_AFTER_S if fetched else TIMEOUT_S
                 topics: dict[str, list[Batch]] = {}
                 for found, records in fetched.items():
@@ -154,7 +169,7 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
             if not self.transport.app.should_stop:
                 raise
 
-    async def _in_order(self, tp: TP, records: list[Any], generation: int) -> bool:
+    async def _in_order(self, tp: TP, records: Sequence[Any], generation: int) -> bool:
         """Whether these follow what was delivered; when some are missing before them, the partition is sought back."""
         expected = self.next.get(tp)
         first = records[0].offset
@@ -190,7 +205,7 @@ def _message(batches: list[Batch], generation: int) -> ConsumerMessage:
     tp, records = batches[0]
     last = records[-1]
     return ConsumerMessage(
-        tp.topic, tp.partition, last.offset, last.timestamp / 1000.0, last.timestamp_type, [], None, batches, None, 0, 0, tp,
+        tp.topic, tp.partition, last.offset, last.timestamp / 1000.0, None, [], None, batches, None, 0, 0, tp,
         generation_id=generation,
     )  # fmt: skip
 

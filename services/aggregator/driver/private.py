@@ -25,6 +25,9 @@ THREAD = "faust.transport.drivers.aiokafka:AIOKafkaConsumerThread"
 TRANSPORT = "faust.transport.drivers.aiokafka:Transport"
 AIOKAFKA = "aiokafka:AIOKafkaConsumer"
 FETCHER = "aiokafka.consumer.fetcher:Fetcher"
+FETCHED = "aiokafka.consumer.fetcher:FetchResult"
+UNPACKED = "aiokafka.consumer.fetcher:PartitionRecords"
+BATCH = "aiokafka.producer.message_accumulator:BatchBuilder"
 
 NAMES: tuple[Name, ...] = (
     Name(TRANSPORT, "Consumer", None, "the transport makes our consumer"),
@@ -48,7 +51,7 @@ NAMES: tuple[Name, ...] = (
         THREAD,
         "_fetch_records",
         ("consumer", "active_partitions", "timeout", "max_records"),
-        "set how long the next is held",
+        "unpack what was fetched at once, and set how long the next is held",
     ),
     Name(THREAD, "_ensure_consumer", (), "the aiokafka consumer of the thread"),
     Name(THREAD, "commit", ("offsets",), "prove membership"),
@@ -61,4 +64,28 @@ NAMES: tuple[Name, ...] = (
     Name(AIOKAFKA, "_fetcher", None, "what sends the fetches"),
     Name(FETCHER, "_fetch_max_wait_ms", None, "how long the next fetch may be held"),
     Name(FETCHER, "_fetch_min_bytes", None, "how much ends the wait of the next fetch"),
+    Name(AIOKAFKA, "_closed", None, "whether the consumer still answers"),
+    Name(FETCHER, "_closed", None, "whether the fetcher still fetches"),
+    Name(FETCHER, "_client", None, "what sends the fetches and hears the answers: ours is between"),
+    Name(FETCHER, "_subscriptions", None, "which partitions are assigned, and whether that is changing"),
+    Name(FETCHER, "_records", None, "what was fetched and not taken yet, by partition"),
+    Name(FETCHER, "_create_fetch_waiter", (), "wait for the next fetch"),
+    Name(FETCHER, "_notify", ("future",), "say that something was taken, so that the partition is fetched again"),
+    Name(FETCHER, "_wait_consume_future", None, "whom to tell"),
+    Name(FETCHED, "check_assignment", ("tp",), "whether the position is still the one that was fetched"),
+    Name(FETCHED, "getall", ("max_records",), "records of a format that is not ours"),
+    Name(FETCHED, "has_more", (), "whether something of a fetch is left"),
+    Name(FETCHED, "_partition_records", None, "records and position of a fetch: ours take their place"),
+    Name(FETCHED, "_update_position", (), "move the position of the partition behind what was taken"),
+    Name(UNPACKED, "_records", None, "batches of a fetch, to check their sums"),
+    Name(UNPACKED, "_check_crcs", None, "whether to"),
+    Name(UNPACKED, "_isolation_level", None, "whether records of open transactions are left out"),
+    Name(
+        BATCH,
+        "_set_producer_state",
+        ("producer_id", "producer_epoch", "base_sequence"),
+        "the numbers of a batch of ours",
+    ),
+    Name(BATCH, "_build", (), "the bytes of a batch of ours"),
+    Name(BATCH, "_relative_offset", None, "how many records it has"),
 )

@@ -8,20 +8,13 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from faust.types import TP
 
+from services.aggregator.engine.records import OneRecord
+
 log = logging.getLogger(__name__)
-
-
-class OneRecord(NamedTuple):
-    """A Faust message as the engine reads records; Faust keeps the timestamp in seconds."""
-
-    offset: int
-    timestamp: int
-    key: bytes | None
-    value: bytes | None
 
 
 AGAIN_S = 1.0
@@ -101,5 +94,6 @@ async def intake(app: Any, message: Any) -> None:
             host.healed(tp, expected, message.offset)
             await host.consumer.go_to(tp, expected)
             return
+    # Faust keeps the timestamp in seconds.
     record = OneRecord(message.offset, int((message.timestamp or 0) * 1000), message.key, message.value)
     await host.receive([(tp, (record,))], message.generation_id)

@@ -11,6 +11,7 @@ from typing import Any
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError, OutOfOrderSequenceNumber
 
+from services.aggregator.driver.packing import Packed, Packer, Ready, Rows, tombstone_headers
 from services.aggregator.engine.checkpoint import VERSION_HEADER
 from services.aggregator.engine.model import Aside, Output, Reason
 from services.common.metrics import Metrics
@@ -46,49 +47,48 @@ class Writer:
         self.allowed = allowed
         self.metrics = metrics
         self._renewing = asyncio.Lock()
+        self._packer = Packer(OPTIONS["max_batch_size"], OPTIONS["compression_type"])
 
     async def partitions(self, topic: str) -> list[int]:
         """Numbers of the partitions that a topic has; asked of the broker once, then from the client's metadata."""
         return sorted(await self.producer.partitions_for(topic))
 
-    async def send(
-        self, topic: str, partition: int, records: Sequence[Output], tombstone_version: int | None = None
-    ) -> None:
-        """Write these in this order to one partition; returns when they are durable. Tombstones of state carry their version."""
+    def send(
+        self, topic: str, partition: int, records: Sequence[Output] | Rows, tombstone_version: int | None = None
+    ) -> Awaitable[None]:
+        """Write these in this order to one partition; what is returned waits until they are durable. Tombstones of state carry
+        their version. All are packed before this returns, so that memory that `Rows` lie in may be used again."""
+        rows = records if isinstance(records, Rows) else Rows.of(records)
+        version = [] if tombstone_version is None else [(VERSION_HEADER, tombstone_version.to_bytes(8, "big"))]
+        headers = tombstone_headers(version) if version else b""
+        ready: list[Packed | tuple[bytes, bytes | None]] = []
         done = 0
-        none: list[tuple[str, bytes]] = []
-        headers = none if tombstone_version is None else [(VERSION_HEADER, tombstone_version.to_bytes(8, "big"))]
-        while done < len(records):
-            taken, attempt = 0, 0
-            batch = None
-            while batch is None:
-                batch = self.producer.create_batch()
-                stamp = int(time.time() * 1000)
-                append = batch.append
-                for key, value in records[done:]:
-                    if (
-                        append(timestamp=stamp, key=key, value=value, headers=headers if value is None else none)
-                        is None
-                    ):
-                        break
-                    taken += 1
-                if not taken:
-                    # One record larger than a batch: the producer's own way sends it alone, or says why not.
-                    key, value = records[done]
-                    await self._large(topic, partition, key, value)
-                    taken = 1
-                    break
-                batch.close()
-                await self.allowed()
-                producer = self.producer
-                try:
-                    future = await producer.send_batch(batch, topic, partition=partition)
-                    await future
-                except (KafkaError, OSError) as fault:
-                    await self._failed(topic, fault, attempt, producer)
-                    attempt += 1
-                    batch, taken = None, 0
-            done += taken
+        while done < rows.count:
+            packed = self._packer.pack(rows, done, headers)
+            ready.append(packed if packed.rows else rows.record(done))
+            done += packed.rows or 1
+        return self._send(topic, partition, ready)
+
+    async def _send(self, topic: str, partition: int, ready: Sequence[Packed | tuple[bytes, bytes | None]]) -> None:
+        for packed in ready:
+            if isinstance(packed, Packed):
+                await self._durable(topic, partition, packed)
+            else:
+                # One record larger than a batch: the producer's own way sends it alone, or says why not.
+                await self._large(topic, partition, *packed)
+
+    async def _durable(self, topic: str, partition: int, packed: Packed) -> None:
+        attempt = 0
+        while True:
+            await self.allowed()
+            producer = self.producer
+            try:
+                batch = Ready(packed, int(time.time() * 1000))
+                await (await producer.send_batch(batch, topic, partition=partition))
+                return
+            except (KafkaError, OSError) as fault:
+                await self._failed(topic, fault, attempt, producer)
+                attempt += 1
 
     async def set_aside(
         self, topics: dict[Reason, str], default: str, source: tuple[str, int], asides: Iterable[Aside]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from services.aggregator.driver.batch import held
 from services.aggregator.driver.host import BEHIND_MS, is_behind
 from services.aggregator.driver.ports import FULL_RECORDS
-from services.aggregator.driver.stock import OneRecord
+from services.aggregator.engine.records import OneRecord
 
 NOW_MS = 1_795_305_600_000.0
 
