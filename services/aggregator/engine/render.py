@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from schemas.events import Origin, Value
 from services.aggregator.compiled.kernels import KERNELS
+from services.aggregator.engine import lessons
 from services.aggregator.engine.emit import claims, quote_of
 from services.aggregator.fusion import Ask, Fuser, quality
 from services.aggregator.fusion.quality import Quality
@@ -24,6 +25,7 @@ from services.aggregator.kernels.record import S_BEGIN, S_END, S_ORIGIN, S_PRICE
 if TYPE_CHECKING:
     from services.aggregator.engine.names import Names
     from services.aggregator.engine.rules import Rules
+    from services.aggregator.engine.store import Store
     from services.aggregator.engine.view import Entity
 
 _ORIGIN_OF: tuple[Origin, ...] = ("live", "replay", "sandbox")
@@ -81,18 +83,11 @@ Rendered = tuple[bytes, "float | None", str]
 
 
 class Paper:
-    """Where kernels write records: the desk of a partition, and memory for what comes out."""
+    """Where kernels write the records of one partition."""
 
-    def __init__(
-        self,
-        desk: int,
-        refresh: Callable[[], None],
-        rows: Callable[..., int] | None = None,
-        out_bytes: int = 1 << 20,
-    ) -> None:
-        """`refresh`: brings the partition's tables up to what its fuser knows; `rows`: `render_rows`, unless that of KERNELS."""
-        self._desk = desk
-        self._refresh = refresh
+    def __init__(self, store: Store, rows: Callable[..., int] | None = None, out_bytes: int = 1 << 20) -> None:
+        """`rows`: `render_rows`, if not the one of KERNELS."""
+        self.store = store
         self._rows = rows
         self._out = bytearray(out_bytes)
         self._out_at = addressof(c_uint8.from_buffer(self._out))
@@ -102,12 +97,13 @@ class Paper:
     def write(self, entities: Sequence[Entity], fuser: Fuser) -> list[Rendered | None]:
         """The records of these entities; None where the general way must."""
         fuser.begin()
-        self._refresh()
+        self.store.refresh()
         found: list[Rendered | None] = []
         while len(found) < len(entities):
             addresses = array("q", [one.address for one in entities[len(found) : len(found) + AT_ONCE]])
             done = (self._rows or KERNELS.render_rows)(
-                self._desk, len(addresses), addresses.buffer_info()[0], self._out_at, len(self._out), self._spans.buffer_info()[0]
+                self.store.desk_at, len(addresses), addresses.buffer_info()[0], self._out_at, len(self._out),
+                self._spans.buffer_info()[0],
             )  # fmt: skip
             found += map(self._told, range(0, done * SPAN, SPAN))
         return found
@@ -129,8 +125,20 @@ def render(
         return _render(entities, names, rules, fuser)
     found = paper.write(entities, fuser)
     left = [entity for entity, told in zip(entities, found, strict=True) if told is None]
-    others = iter(_render(left, names, rules, fuser) if left else ())
+    others = iter(render_generally(left, paper.store, names, rules, fuser) if left else ())
     return [next(others) if told is None else told for told in found]
+
+
+def render_generally(
+    entities: Sequence[Entity], store: Store, names: Names, rules: Rules, fuser: Fuser
+) -> list[Rendered]:
+    """The same for entities that kernels refuse."""
+    for entity in entities:
+        lessons.borrow(store, fuser, entity)
+    found = _render(entities, names, rules, fuser)
+    for entity in entities:
+        lessons.give_back(store, fuser, entity)
+    return found
 
 
 def _render(entities: Sequence[Entity], names: Names, rules: Rules, fuser: Fuser) -> list[Rendered]:

@@ -65,6 +65,15 @@ class Key:
         if capacity:
             self.ring[:] = -1
 
+    @classmethod
+    def over(cls, data: Floats, capacity: int, providers: Sequence[str]) -> Key:
+        """The state that lies in memory of somebody else, in place: layout.ENTRY doubles; `providers` by slot."""
+        key = cls.__new__(cls)
+        key.slot_of = {provider: slot for slot, provider in enumerate(providers)}
+        key.groups = [""] * len(providers)
+        key._hold(data, capacity)
+        return key
+
     def _hold(self, data: Floats, capacity: int) -> None:
         self.data = data
         self.capacity = capacity
