@@ -191,7 +191,7 @@ which none of them is stale, and how real it is."""
 Plan = tuple[int, "tuple[Check, ...]", bool, bool, "CandleRule | None", int]
 """What the fold needs of a source, in one unpacking: number, checks, whether these are all, money, bars, age of the late."""
 
-Slot = tuple[int, "str | int", "float | None", "tuple[Value, ...]"]
+Slot = tuple[int, str | int, float | None, tuple[Value, ...]]
 """The newest statement of one source about one entity: always all metrics of the source's shape, of one time.
 
 ts_ms; tie: id of the statement or its CRC-32, decides between equal times; rate: units of the target asset per unit of the
