@@ -223,7 +223,7 @@ STAGES: dict[str, dict[str, tuple[str, str]]] = {
     },
     "aggregator": {
         "engine": ("fusion", "a fold ends in an answer"),
-        "driver": ("engine", "hands it batches, and writes what it emits"),
+        "driver": ("compiled engine kernels", "hands it batches, and writes what it emits, packed and unpacked by kernels"),
         "signals": ("fusion", "the newsroom decides by the fusion of lists which stories are one"),
     },
     "gateway": {
