@@ -67,7 +67,7 @@ class _Body(Struct, array_like=True):
 
 
 _decode = msgpack.Decoder(_Body).decode
-_Words = list[tuple[int, Slot]]
+_Words = list[tuple[int, tuple[int, int, float | None, tuple[Value, ...]]]]
 _encode_words = msgpack.Encoder().encode
 _decode_words = msgpack.Decoder(_Words).decode
 
