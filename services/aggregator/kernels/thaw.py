@@ -48,7 +48,7 @@ from services.aggregator.kernels.freeze import (
 )
 from services.aggregator.kernels.index import blank_entity, new_entity
 
-LEAST_STATEMENT, LEAST_BAR, LEAST_VOICE, LEAST_RING, LEAST_LESSON, LEAST_SLOT = 8, 6, 46, 2, 400, 43
+LEAST_STATEMENT, LEAST_BAR, LEAST_VOICE, LEAST_RING, LEAST_LESSON, LEAST_SLOT = 8, 5, 45, 2, 400, 43
 """Bytes that each takes at least: there are no more of them than fit into what is left."""
 SPREAD = 300
 """One byte of a state takes at most so many in memory: one trade id needs a whole ring."""
