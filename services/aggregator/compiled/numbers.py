@@ -32,6 +32,11 @@ def leading(a: Word) -> Word:
     return np.uint64(64 - int(a).bit_length())
 
 
+def trailing(a: Word) -> Word:
+    """How many zero bits a uint64 ends with; 64 for 0."""
+    return np.uint64((int(a) & -int(a)).bit_length() - 1 if a else 64)
+
+
 def bits(value: float) -> Word:
     """The bits of a double as uint64."""
     return np.uint64(struct.unpack("<Q", struct.pack("<d", value))[0])
@@ -49,7 +54,7 @@ def place(view: Array, at: int) -> int:
 
 
 def load(view: Array, at: int) -> Word:
-    """Eight bytes as uint64, the first of them lowest."""
+    """Eight bytes as uint64, the first of them lowest; those behind the end of the array are something, or nothing."""
     return np.uint64(int.from_bytes(bytes(view[at : at + 8]), "little"))
 
 
@@ -95,6 +100,13 @@ def compiled_forms() -> dict[str, Any]:
     def leading(typing: Any, a: Any) -> Any:
         def generate(context: Any, builder: Any, _: Any, arguments: Any) -> Any:
             return builder.ctlz(arguments[0], ir.Constant(ir.IntType(1), 0))
+
+        return uint64(uint64), generate
+
+    @intrinsic
+    def trailing(typing: Any, a: Any) -> Any:
+        def generate(context: Any, builder: Any, _: Any, arguments: Any) -> Any:
+            return builder.cttz(arguments[0], ir.Constant(ir.IntType(1), 0))
 
         return uint64(uint64), generate
 
@@ -145,5 +157,5 @@ def compiled_forms() -> dict[str, Any]:
 
         return float64(text, int64, int64), generate
 
-    forms: tuple[Any, ...] = (low, plus, leading, bits, double, place, load, store, parsed)
+    forms: tuple[Any, ...] = (low, plus, leading, trailing, bits, double, place, load, store, parsed)
     return {form.__name__: form for form in forms}

@@ -41,16 +41,16 @@ FUNCTIONS = (
     Compiled(f"{KERNELS}.digits", "write_int", "i", "oii"),
     Compiled(f"{KERNELS}.digits", "write_decimal", "i", "oiui"),
     Compiled(f"{KERNELS}.digits", "magnitude", "i", "f"),
-    Compiled(f"{KERNELS}.digits", "odd_product", "u", "uuu"),
-    Compiled(f"{KERNELS}.digits", "shortest", "u", "uiib"),
+    Compiled(f"{KERNELS}.decimals", "odd_product", "u", "uuu"),
+    Compiled(f"{KERNELS}.decimals", "shortest", "u", "uiib"),
     Compiled(f"{KERNELS}.digits", "write_float", "i", "oif"),
     Compiled(f"{KERNELS}.digits", "write_digits", "i", "oif"),
     Compiled(f"{KERNELS}.digits", "rounded_share", "f", "f"),
     Compiled(f"{KERNELS}.digits", "write_share", "i", "oif"),
-    Compiled(f"{KERNELS}.digits", "all_digits", "b", "u"),
+    Compiled(f"{KERNELS}.digits", "digits_of", "u", "u"),
     Compiled(f"{KERNELS}.digits", "of_eight", "u", "u"),
     Compiled(f"{KERNELS}.digits", "read_int", "i", "oii"),
-    Compiled(f"{KERNELS}.digits", "nearest", "f", "ui"),
+    Compiled(f"{KERNELS}.decimals", "nearest", "f", "ui"),
     Compiled(f"{KERNELS}.digits", "read_exponent", "i", "oii"),
     Compiled(f"{KERNELS}.digits", "read_float", "f", "oii"),
     # memory: blocks and statements
@@ -230,6 +230,10 @@ FUNCTIONS = (
     Compiled(f"{KERNELS}.closing", "has_roll", "b", "iii"),
     Compiled(f"{KERNELS}.closing", "sweep_rows", "i", "iiiiii"),
     Compiled(f"{KERNELS}.closing", "open_rows", "i", "iiiii"),
+    # the fold
+    Compiled(f"{KERNELS}.fold", "rate_of", "f", "iii"),
+    Compiled(f"{KERNELS}.fold", "within", "b", "iii"),
+    Compiled(f"{KERNELS}.fold", "fold_rows", "i", "ii"),
 )
 
 LAYOUTS = (f"{FUSION}.layout", f"{KERNELS}.layout", f"{KERNELS}.powers", "services.aggregator.compiled.numbers")
@@ -238,7 +242,7 @@ LAYOUTS = (f"{FUSION}.layout", f"{KERNELS}.layout", f"{KERNELS}.powers", "servic
 ENTRIES = ("answer_rows", "advance_sources", "advance_voices", "batch_rows", "unpack_rows", "find_entity", "new_entity", "take_entity",
     "grow_index", "trim", "send_rows", "mark_rows", "render_rows",
     "find_statement", "add_statement", "drop_statement", "reset_entity", "drop_entity", "freeze_rows", "thaw_rows",
-    "told", "put_row", "candle_rows", "show_rows", "sweep_rows", "open_rows",
+    "fold_rows", "teach", "told", "put_row", "candle_rows", "show_rows", "sweep_rows", "open_rows",
 )  # fmt: skip
 """What is called from Python: integers only."""
 

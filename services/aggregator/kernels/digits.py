@@ -1,17 +1,19 @@
 """Numbers to text and back: the shortest decimal that reads back to a double, the double nearest to a decimal.
 
-Whoever writes keeps WIDEST bytes free from `at` on: eight digits are stored at once, also where fewer are wanted, and the place
-behind the last one that counts comes back. The texts are those of msgspec: `1.0`, `0.00001`, `1e-6`, `1234567.0`, `1.5e16`.
+Eight digits are stored and loaded at once, also where fewer are wanted: whoever writes keeps WIDEST bytes free from `at` on, and
+eight bytes can be read at every place of a text and right behind its end. Writers give back the place behind what counts.
+The texts are those of msgspec: `1.0`, `0.00001`, `1e-6`, `1234567.0`, `1.5e16`.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from services.aggregator.compiled.memory import copy, high
-from services.aggregator.compiled.numbers import Word, bits, double, leading, load, low, parsed, place, plus, store
+from services.aggregator.compiled.memory import copy
+from services.aggregator.compiled.numbers import Word, bits, leading, load, parsed, place, plus, store, trailing
 from services.aggregator.compiled.types import Array
-from services.aggregator.kernels.powers import EXACT, EXACT_TO, LOWER, LOWEST, NEAR, NEAREST, ROUNDED_FROM, UPPER, WHOLE
+from services.aggregator.kernels.decimals import S52, U0, U1, U3, U8, U10, U48, U63, U64, nearest, shortest
+from services.aggregator.kernels.powers import EXACT, NEAR, NEAREST, WHOLE
 
 WIDEST = 32
 """Bytes that a number may touch; its text is shorter."""
@@ -22,11 +24,8 @@ SHORT_ABOVE, SHORT_BELOW = 1e-8, 1e15
 SHARE_BELOW = 1e9
 MINUS, POINT, NOUGHT, EXPONENT = b"-.0e"
 
-# No integer with a sign may meet one without: numba would go on with doubles.
-U0, U1, U2, U3, U4, U8 = (np.uint64(n) for n in (0, 1, 2, 3, 4, 8))
-U10, U40, U48, U63, U64 = (np.uint64(n) for n in (10, 40, 48, 63, 64))
 E2, E4, E5, E6, E8, E11, E16, E18 = (np.uint64(10**n) for n in (2, 4, 5, 6, 8, 11, 16, 18))
-S10, S16, S20, S32, S52 = (np.uint64(n) for n in (10, 16, 20, 32, 52))
+S10, S16, S20, S32 = (np.uint64(n) for n in (10, 16, 20, 32))
 HUNDREDTH, TENTH = np.uint64(10486), np.uint64(103)
 """Times these, shifted right by 20 and 10, is a division of up to four digits by 100, of two by 10."""
 PAIRS, SINGLES = np.uint64(0x7F0000007F), np.uint64(0x000F000F000F000F)
@@ -34,10 +33,9 @@ TEXT = np.uint64(0x3030303030303030)
 """Eight times the character 0."""
 LEAST = np.uint64(int.from_bytes(b"0.000000", "little"))
 SIGN, FRACTION, HIDDEN = np.uint64(1 << 63), np.uint64((1 << 52) - 1), np.uint64(1 << 52)
-NINES, SIXES = np.uint64(0xF0F0F0F0F0F0F0F0), np.uint64(0x0606060606060606)
+NIBBLES, SIXES = np.uint64(0xF0F0F0F0F0F0F0F0), np.uint64(0x0606060606060606)
 ODD_BYTES, ODD_PAIRS, ODD_FOURS = (np.uint64(n) for n in (0x00FF00FF00FF00FF, 0x0000FFFF0000FFFF, 0xFFFFFFFF))
 WHOLE_DOUBLE = np.uint64(1 << 53)
-UNSURE, FULL = np.uint64(0x1FF), np.uint64((1 << 64) - 1)
 
 
 # --- writing ------------------------------------------------------------------------------------------------------------------
@@ -96,9 +94,8 @@ def write_int(out: Array, at: int, value: int) -> int:
 def write_decimal(out: Array, at: int, digits: Word, point: int) -> int:
     """A number of exactly 17 digits, unsigned, with the point behind the first `point` of them; zeros at the end are cut."""
     first = digits // E16
-    digits -= first * E16
     upper = digits // E8
-    left = eight(upper)
+    left = eight(upper - first * E8)
     right = eight(digits - upper * E8)
     said = np.int64(9) - np.int64(leading(left) >> U3)
     if right != U0:
@@ -144,51 +141,6 @@ def magnitude(size: float) -> int:
     return int(least + np.int64(size >= NEAREST[least + 1 + NEAR]))
 
 
-def odd_product(upper: Word, lower: Word, factor: Word) -> Word:
-    """The upper 64 bits of a product of 128 and 64; the last one is set if anything of weight is cut off."""
-    middle = high(lower, factor)
-    rest = plus(low(upper, factor), middle)
-    found = high(upper, factor)
-    if rest < middle:
-        found += U1
-    return found | np.uint64(rest > U1)
-
-
-def shortest(mantissa: Word, binary: int, decimal: int, closer: bool) -> Word:
-    """The shortest number that times 10 ** decimal lies nearer to mantissa * 2 ** binary than to any other double.
-
-    `decimal` is the greatest power of ten that is no wider than the gap between doubles (Giulietti's Schubfach); `closer`
-    where the double below is half as far as the one above.
-    """
-    power = -decimal
-    upper = UPPER[power - LOWEST]
-    lower = LOWER[power - LOWEST]
-    if power > EXACT_TO or power < ROUNDED_FROM:
-        lower += U1
-    shift = np.uint64(binary + (power * 1741647 >> 19) + 1)
-    # Four times the double and the middles between it and its neighbours; a middle reads back to what is even.
-    quarters = mantissa << U2
-    least = odd_product(upper, lower, (quarters - U2 + np.uint64(closer)) << shift)
-    exact = odd_product(upper, lower, quarters << shift)
-    most = odd_product(upper, lower, (quarters + U2) << shift)
-    odd = mantissa & U1
-    least += odd
-    most -= odd
-    found = exact >> U2
-    if found >= U10:
-        ten = found // U10
-        below = least <= U40 * ten
-        above = U40 * ten + U40 <= most
-        if below != above:
-            return (ten + np.uint64(above)) * U10
-    below = least <= found << U2
-    above = (found << U2) + U4 <= most
-    if below != above:
-        return found + np.uint64(above)
-    middle = (found << U2) + U2
-    return found + np.uint64(exact > middle or (exact == middle and found & U1 == U1))
-
-
 def write_float(out: Array, at: int, value: float) -> int:
     """The shortest decimal that reads back to a finite double."""
     word = bits(value)
@@ -197,11 +149,11 @@ def write_float(out: Array, at: int, value: float) -> int:
         at += 1
         word -= SIGN
         value = -value
-    if word == U0:
-        out[at] = NOUGHT
-        out[at + 1] = POINT
-        out[at + 2] = NOUGHT
-        return at + 3
+    if value < SHORT_BELOW and np.float64(np.int64(value)) == value:
+        at = write_whole(out, at, np.uint64(np.int64(value)))
+        out[at] = POINT
+        out[at + 1] = NOUGHT
+        return at + 2
     if value >= SHORT_ABOVE and value < SHORT_BELOW:
         # Of up to 15 digits no two read back to one double: where they do they are the shortest.
         tens = magnitude(value)
@@ -267,14 +219,13 @@ def write_share(out: Array, at: int, value: float) -> int:
 
 
 # --- reading ------------------------------------------------------------------------------------------------------------------
-def all_digits(word: Word) -> bool:
-    """Whether eight bytes are digits."""
-    return bool((word & NINES | (plus(word, SIXES) & NINES) >> U4) == np.uint64(0x3333333333333333))
+def digits_of(word: Word) -> Word:
+    """How many of eight bytes, each of them already less the character 0, are digits before the first that is none."""
+    return trailing((plus(word, SIXES) | word) & NIBBLES) >> U3
 
 
 def of_eight(word: Word) -> Word:
-    """The number of eight digits, the first one lowest."""
-    word -= TEXT
+    """The number of eight digits 0 to 9, the first one lowest."""
     word = (word * U10 + (word >> U8)) & ODD_BYTES
     word = (word * E2 + (word >> S16)) & ODD_PAIRS
     return (word * E4 + (word >> S32)) & ODD_FOURS
@@ -286,54 +237,13 @@ def read_int(text: Array, at: int, end: int) -> int:
     if negative:
         at += 1
     number = U0
-    while end - at >= 8:
-        number = number * E8 + of_eight(load(text, at))
-        at += 8
     while at < end:
-        number = number * U10 + np.uint64(int(text[at]) - NOUGHT)
-        at += 1
+        word = load(text, at) ^ TEXT
+        count = min(digits_of(word), np.uint64(end - at))
+        number = number * WHOLE[count] + of_eight(word << (U64 - U8 * count))
+        at += int(np.int64(count))
     value = np.int64(number)
     return int(-value if negative else value)
-
-
-def nearest(number: Word, power: int) -> float:
-    """The double nearest to number * 10 ** power, number unsigned and not 0; NaN where 128 bits do not tell (Eisel-Lemire)."""
-    if power < LOWEST:
-        return 0.0
-    if power > 308:
-        return float(np.inf)
-    zeros = leading(number)
-    number <<= zeros
-    upper = high(number, UPPER[power - LOWEST])
-    lower = low(number, UPPER[power - LOWEST])
-    if upper & UNSURE == UNSURE:
-        more = high(number, LOWER[power - LOWEST])
-        lower = plus(lower, more)
-        if lower < more:
-            upper += U1
-        if lower == FULL and (power < ROUNDED_FROM or power > EXACT_TO):
-            return float(np.nan)
-    bit = upper >> U63
-    mantissa = upper >> (bit + np.uint64(9))
-    binary = (power * 217706 >> 16) + 1086 + int(np.int64(bit)) - int(np.int64(zeros))
-    if binary <= 0:
-        if binary <= -63:
-            return 0.0
-        mantissa >>= np.uint64(1 - binary)
-        mantissa = (mantissa + (mantissa & U1)) >> U1
-        return double(mantissa)
-    if (
-        lower <= U1
-        and power >= -4
-        and power <= 23
-        and mantissa & U3 == U1
-        and mantissa << (bit + np.uint64(9)) == upper
-    ):
-        mantissa -= U1
-    mantissa = (mantissa + (mantissa & U1)) >> U1
-    # The hidden bit, and the one that rounding may carry over it, count up the exponent.
-    mantissa += np.uint64(binary - 1) << S52
-    return double(min(mantissa, np.uint64(0x7FF) << S52))
 
 
 def read_float(text: Array, at: int, end: int) -> float:
@@ -344,33 +254,33 @@ def read_float(text: Array, at: int, end: int) -> float:
         at += 1
     number = U0
     power = 0
+    behind = 0  # 1 behind the point
     lost = False  # digits behind the 19th that are not 0
-    whole = True
     while at < end:
-        if whole and int(text[at]) == POINT:
-            whole = False
-            at += 1
-        if end - at >= 8 and number < E11:
-            word = load(text, at)
-            if all_digits(word):
-                number = number * E8 + of_eight(word)
-                at += 8
-                if not whole:
-                    power -= 8
-                continue
+        if number < E11:
+            word = load(text, at) ^ TEXT
+            count = digits_of(word)
+            if count > U0:
+                number = number * WHOLE[count] + of_eight(word << (U64 - U8 * count))
+                at += int(np.int64(count))
+                power -= behind * int(np.int64(count))
+            if count < U8:
+                if behind or at >= end or int(text[at]) != POINT:
+                    break
+                behind = 1
+                at += 1
+            continue
         digit = int(text[at]) - NOUGHT
-        if digit < 0 or digit > 9:
-            if whole and digit == POINT - NOUGHT:
-                continue
+        if digit == POINT - NOUGHT:
+            behind = 1
+        elif digit < 0 or digit > 9:
             break
-        if number < E18:
+        elif number < E18:
             number = number * U10 + np.uint64(digit)
-            if not whole:
-                power -= 1
+            power -= behind
         else:
             lost = lost or digit > 0
-            if whole:
-                power += 1
+            power += 1 - behind
         at += 1
     if at < end:
         power += read_exponent(text, at + 1, end)
