@@ -147,10 +147,10 @@ def test_a_bar_of_many_sources_is_moved_whole_and_its_neighbours_stay(call: Call
 def test_what_is_given_back_is_used_again(call: Call) -> None:
     world = World(call)
     ends = set()
-    for round in range(3):
+    for turn in range(3):
         for minute in range(4):
             for source in range(5):
-                world.add(source, T0 + minute * MINUTE, 1.0 + round, 2.0, 1)
+                world.add(source, T0 + minute * MINUTE, 1.0 + turn, 2.0, 1)
             world.send(T0 + minute * MINUTE)
         world.call("bar_settle", world.store.desk_at, world.entity, T0 + 2 * MINUTE)
         assert world.view.rolls is not None
