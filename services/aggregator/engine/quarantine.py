@@ -98,11 +98,10 @@ def settle(entity: Entity, found: Claims, aside: Set, bound: Bound) -> None:
 
 def agree(entity: Entity, providers: Iterable[str]) -> None:
     """Remember that these agree with each other, from now on if not before."""
-    agreed = entity.agreed
-    if agreed is None:
-        agreed = entity.agreed = {}
+    agreed = entity.agreed or {}
     for provider in providers:
         agreed.setdefault(provider, entity.as_of_ms)
+    entity.agreed = agreed
 
 
 def agreed_price(prices: Sequence[float], bound: Bound) -> float | None:
