@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Sequence
-from ctypes import c_char_p, c_void_p, cast
 from itertools import accumulate
 from typing import Protocol
 
@@ -46,8 +45,3 @@ class Joined:
         count = len(keys)
         self.key_begins, self.key_ends = begins[:count], ends[:count]
         self.begins, self.ends = begins[count:], ends[count:]
-
-
-def address_of(text: bytes) -> int:
-    """Where bytes lie; they must be kept alive by who uses it."""
-    return cast(c_char_p(text), c_void_p).value or 0

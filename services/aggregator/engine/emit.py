@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections import deque
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
@@ -30,38 +31,38 @@ _new = tuple.__new__
 
 
 class Due:
-    """The dirty keys of a partition: those that may go now, in order, and those that wait for their interval."""
+    """The dirty entities of a partition, by address: those that may go now, in order, and those that wait for their interval."""
 
-    def __init__(self, emit_ms: int, behind_ms: int) -> None:
-        self.emit_ms = emit_ms
-        self.behind_ms = behind_ms
-        self.ready: deque[Entity] = deque()
+    def __init__(self) -> None:
+        self.ready: deque[int] = deque()
         self.queued = 0
         """How many were ever made ready; with how many were sent, this says when all up to a moment are out."""
-        self._wheel: dict[int, list[Entity]] = {}
+        self._wheel: dict[int, list[int]] = {}
 
-    def put(self, entity: Entity, now_ms: int) -> None:
-        """Queue a key that has just become dirty."""
-        entity.dirty = True
-        at_ms = entity.sent_at_ms + self.emit_ms
+    def put(self, entity: int, at_ms: int, now_ms: int) -> None:
+        """Queue an entity that has just become dirty."""
         if at_ms <= now_ms:
             self.ready.append(entity)
             self.queued += 1
         else:
-            self._wait(entity, at_ms)
+            self._wheel.setdefault(at_ms // SLOT_MS, []).append(entity)
 
-    def put_behind(self, entity: Entity, now_ms: int) -> None:
-        """Queue a key that has just become dirty while the log is far ahead."""
-        entity.dirty = True
-        self._wait(entity, now_ms + self.behind_ms)
-
-    def _wait(self, entity: Entity, at_ms: int) -> None:
-        slot = at_ms // SLOT_MS
-        waiting = self._wheel.get(slot)
-        if waiting is None:
-            self._wheel[slot] = [entity]
-        else:
-            waiting.append(entity)
+    def wait_all(self, pairs: array[int]) -> None:
+        """Queue entities that wait: each is followed by when it is due."""
+        entities, times = pairs[::2], pairs[1::2]
+        first = times[0] // SLOT_MS
+        wheel = self._wheel
+        if times.count(times[0]) == len(times):
+            # The common case while the log is far ahead: all wait for the same moment.
+            wheel.setdefault(first, []).extend(entities)
+            return
+        for entity, at_ms in zip(entities, times, strict=True):
+            slot = at_ms // SLOT_MS
+            waiting = wheel.get(slot)
+            if waiting is None:
+                wheel[slot] = [entity]
+            else:
+                waiting.append(entity)
 
     def turn(self, now_ms: int) -> None:
         """Make those ready whose interval is over."""
@@ -82,11 +83,11 @@ class Due:
 
     @property
     def next_ms(self) -> int | None:
-        """When the next waiting key is due; None when none waits."""
+        """When the next waiting entity is due; None when none waits."""
         return (min(self._wheel) + 1) * SLOT_MS if self._wheel else None
 
-    def waiting(self) -> list[Entity]:
-        """All dirty keys, ready or not."""
+    def waiting(self) -> list[int]:
+        """All dirty entities, ready or not."""
         return [*self.ready, *(entity for slot in sorted(self._wheel) for entity in self._wheel[slot])]
 
 

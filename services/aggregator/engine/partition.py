@@ -2,31 +2,40 @@
 
 from __future__ import annotations
 
+from array import array
 from collections import deque
 from collections.abc import Sequence
+from itertools import islice
 
 from msgspec import Struct
 
-from services.aggregator.engine import checkpoint, emit, quarantine
+from services.aggregator.compiled.kernels import KERNELS
+from services.aggregator.engine import checkpoint, emit, lessons
 from services.aggregator.engine.candles import Candles
+from services.aggregator.engine.careful import identity_of
 from services.aggregator.engine.checkpoint import FUSER, NAMES, Mark, Recovery
-from services.aggregator.engine.model import EARLIEST_MS, EPOCH_SPAN, MINUTE_MS, Aside, Counts, Entity, Output
+from services.aggregator.engine.entities import Entities
+from services.aggregator.engine.model import (
+    EARLIEST_MS,
+    EPOCH_SPAN,
+    MINUTE_MS,
+    Aside,
+    Counts,
+    Output,
+    Statement,
+)
 from services.aggregator.engine.names import Names
 from services.aggregator.engine.rates import Rates
-from services.aggregator.engine.render import render
-from services.aggregator.engine.rules import TARGET, Rules
+from services.aggregator.engine.render import Paper, render
+from services.aggregator.engine.rules import Rules
+from services.aggregator.engine.store import Store
+from services.aggregator.engine.templates import Templates
+from services.aggregator.engine.view import Entity
 from services.aggregator.fusion import Fuser
-
-HOT_KEPT = 2048
-"""So many entities stay unpacked after a checkpoint; beyond, those at rest go back to their bytes, a fifth of the size."""
-
+from services.aggregator.kernels import layout as at
 
 RENDERED_AT_ONCE = 128
 """Records that are computed together: enough to pay for the call, few enough to stay in the processor's cache."""
-
-LEARN_SOURCES = 3
-"""From so many sources on a window teaches: two that differ cannot say which of them is wrong, and what is learned takes
-kilobytes for each key and metric, which the long tail of keys with one or two sources could not hold in memory."""
 
 
 class Announcement(Struct, frozen=True):
@@ -43,14 +52,14 @@ class Cut(Struct):
     """A checkpoint on its way out."""
 
     mark: Mark
-    pending: dict[bytes, Entity | None]
+    pending: dict[int, None]
+    """Entities still to be saved, by address."""
     out: list[Output]
     special: list[Output]
     queued: int
     """All that was ready to be sent at the cut has gone when so many were taken."""
     queued_candles: int
     asides: int
-    saved: dict[bytes, bytes]
     written: int = 0
 
 
@@ -58,25 +67,29 @@ class Partition:
     """State and queues of one partition. Times given to it are wall-clock and decide only when things are sent, never what."""
 
     def __init__(self, rules: Rules, number: int, recovered: Recovery | None = None) -> None:
+        KERNELS.warm(wait=True)
         self.rules = rules
         self.number = number
         self.limits = rules.limits
-        self.position = -1
-        """Offset of the newest raw record folded."""
+        self.store = Store(rules)
+        self.names = Names(rules, self.store.tables)
+        self.templates = Templates(self.store.desk_at, self.store.keep)
+        self.holes_at, self.said_at = self.store.block(at.HOLES_WORDS), self.store.block(at.SAID_WORDS)
+        self.entities = Entities(self.store)
         self.epoch = 0
+        self.position = -1
         self.log_ms = EARLIEST_MS - 1
-        """Newest receive time seen in the log: the clock of everything that expires or closes."""
         self.next_epoch_ms = 0
         self.turn_ms = 0
-        """Log time at which something closes: an epoch, a minute."""
         self.log_crc: int | None = None
-        self.entities: dict[bytes, Entity | bytes] = {}
-        self.hot = 0
-        self.names = Names(rules)
         self.fuser = Fuser()
+        self.store.link(self.fuser)
         self.rates = Rates()
-        self.due = emit.Due(rules.limits.emit_ms, rules.limits.behind_ms)
-        self.changed: dict[bytes, Entity | None] = {}
+        self.due = emit.Due()
+        self.changed: dict[int, None] = {}
+        """Entities that changed since the last checkpoint, by address."""
+        self.forgotten: dict[bytes, None] = {}
+        """Keys that were forgotten since."""
         self.cut: Cut | None = None
         self.asides: deque[Aside] = deque()
         self.asides_queued = 0
@@ -84,12 +97,60 @@ class Partition:
         self.counts = Counts()
         self.taken = 0
         self.gone: list[bytes] = []
+        self.damaged: list[bytes] = []
+        """Keys whose state could not be read."""
+        self.paper = Paper(self.store)
+        self.payloads: dict[int, bytes] = {}
+        """Records that had to be computed before they were due, by the address of their entity."""
         self.behind_until_ms: int | None = None
         self._saved_names = 0
         self._saved_fuser = b""
         self.candles = Candles(self)
         if recovered is not None:
             self._restore(recovered)
+
+    # --- where the log stands: words of the desk, which kernels read and write ---------------------------------------
+
+    @property
+    def position(self) -> int:
+        """Offset of the newest raw record folded."""
+        return self.store.desk[at.X_POSITION]
+
+    @position.setter
+    def position(self, offset: int) -> None:
+        self.store.desk[at.X_POSITION] = offset
+
+    @property
+    def epoch(self) -> int:
+        """How often the log was made anew."""
+        return self.store.desk[at.X_BASE] // EPOCH_SPAN
+
+    @epoch.setter
+    def epoch(self, epoch: int) -> None:
+        self.store.desk[at.X_BASE] = epoch * EPOCH_SPAN
+
+    @property
+    def log_ms(self) -> int:
+        """Newest receive time seen in the log: the clock of everything that expires or closes."""
+        return self.store.desk[at.X_LOG]
+
+    @log_ms.setter
+    def log_ms(self, log_ms: int) -> None:
+        self.store.desk[at.X_LOG] = log_ms
+
+    @property
+    def turn_ms(self) -> int:
+        """Log time at which something closes: an epoch, a minute."""
+        return self.store.desk[at.X_TURN]
+
+    @turn_ms.setter
+    def turn_ms(self, turn_ms: int) -> None:
+        self.store.desk[at.X_TURN] = turn_ms
+
+    @property
+    def version(self) -> int:
+        """The version of a record folded at the current position."""
+        return self.store.desk[at.X_BASE] + self.position
 
     # --- recovery -------------------------------------------------------------------------------------------------
 
@@ -105,12 +166,15 @@ class Partition:
         )
         self.log_crc = mark.log_crc
         self.rates.known = dict(mark.rates)
-        self.entities = dict[bytes, Entity | bytes](recovered.entities)
-        recovered.entities = {}
+        for asset, rate in mark.rates.items():
+            self.store.set_rate(asset, rate.usd)
         if NAMES in recovered.special:
-            self.names = Names.load(recovered.special[NAMES], self.rules)
+            self.names = Names.load(recovered.special[NAMES], self.rules, self.store.tables)
         if FUSER in recovered.special:
             self.fuser = Fuser.load(recovered.special[FUSER])
+            self.store.link(self.fuser)
+        self.damaged = checkpoint.thaw_all(self.store, recovered.entities)
+        recovered.entities = {}
         self._saved_names = len(self.names.sources)
         self._saved_fuser = self.fuser.dump()
         self.candles.restore(mark)
@@ -121,25 +185,46 @@ class Partition:
         self.position = -1
         self.log_crc = None
 
-    @property
-    def version(self) -> int:
-        """The version of a record folded at the current position."""
-        return self.epoch * EPOCH_SPAN + self.position
+    # --- entities -------------------------------------------------------------------------------------------------
 
     def entity(self, key: bytes) -> Entity | None:
-        """The entity of this key, unpacked; None when nobody spoke of it."""
-        held = self.entities.get(key)
-        return self.unpack(key, held) if isinstance(held, bytes) else held
+        """The entity of this key; None when nobody spoke of it."""
+        return self.entities.get(key)
 
-    def unpack(self, key: bytes, value: bytes) -> Entity:
-        """Turn the bytes of an entity back into the entity, in place."""
-        entity, learned = checkpoint.thaw(key, value)
-        if learned is not None:
-            self.fuser.load_key(key.decode(), learned)
-        entity.learn_at_ms = self.learn_at(entity.as_of_ms)
-        self.entities[key] = entity
-        self.hot += 1
-        return entity
+    def at(self, key: bytes) -> int:
+        """The address of the entity of this key, which is made when it is new."""
+        return self.store.find(key) or self.store.entity(key)
+
+    def renew(self, address: int) -> None:
+        """Make an entity of which nobody spoke for too long one of which nobody ever spoke."""
+        self.candles.forget(address)
+        self.store.reset(address)
+
+    def touch(self, address: int, now_ms: int, behind: bool) -> None:
+        """Note that an entity changed: it is to be saved, and to be sent."""
+        entity = self.store.view(address)
+        entity.rendered = False
+        if not entity.changed:
+            entity.changed = True
+            self.changed[address] = None
+        if not entity.dirty:
+            entity.dirty = True
+            limits = self.limits
+            self.due.put(address, now_ms + limits.behind_ms if behind else entity.sent_at_ms + limits.emit_ms, now_ms)
+
+    def take_rates(self, said: Statement) -> None:
+        """Fold a control record."""
+        self.rates.take(said)
+        for asset in said.metrics:
+            rate = self.rates.known.get(asset)
+            if rate is not None:
+                self.store.set_rate(asset, rate.usd)
+        self.counts.control += 1
+
+    def learn_template(self, value: bytes, said: Statement) -> bool:
+        """Let kernels read events of this form from now on; False when that is not possible."""
+        source = self.names.source(identity_of(said))
+        return self.templates.learn(value, source.number, bool(source.numeric and source.origin in self.limits.origins), tuple(said.metrics))
 
     # --- time of the log ------------------------------------------------------------------------------------------
 
@@ -148,34 +233,33 @@ class Partition:
         width = self.rules.windows[0] if self.rules.windows else self.limits.epoch_ms
         return as_of_ms - as_of_ms % width + width
 
-    def learn(self, entity: Entity, received_ms: int) -> None:
+    def learn(self, address: int, received_ms: int) -> None:
         """Close the learning windows that end between the entity's newest statement and this receive time."""
+        store = self.store
+        entity = store.view(address)
         as_of_ms = entity.as_of_ms
-        key = entity.name
         entity.learn_at_ms = self.learn_at(received_ms)
-        if len(entity.slots) > 1 and received_ms // MINUTE_MS != as_of_ms // MINUTE_MS:
+        if len(entity) > 1 and received_ms // MINUTE_MS != as_of_ms // MINUTE_MS:
             self._trim(entity)
-        if len(entity.slots) < LEARN_SOURCES:
-            return
-        closing = {width for width in self.rules.windows if received_ms // width != as_of_ms // width}
-        found, aside, _ = emit.claims(entity, self.names, self.rules)
-        if self.rules.newcomers is not None:
-            quarantine.settle(entity, found, aside, self.rules.newcomers)
-        for name, observations in found.items():
-            spec = self.rules.specs[name]
-            if spec.window_ms in closing and len(observations) >= LEARN_SOURCES:
-                self.fuser.learn(spec, key, observations, as_of_ms)
+        store.ready()
+        store.refresh()
+        if KERNELS.teach(store.desk_at, address, received_ms):
+            lessons.learn(store, self.names, self.rules, self.fuser, entity, received_ms)
 
     def _trim(self, entity: Entity) -> None:
         """Drop statements that are too old to be shown, and those of which a newer one of the same endpoint says all."""
-        sources, slots = self.names.sources, entity.slots
+        KERNELS.trim(self.store.desk_at, entity.address)
+        words = self.store.words.get(entity.address)
+        if not words:
+            return
+        sources = self.names.sources
         newest: dict[tuple[str, str, str | None, str], int] = {}
-        for number, slot in sorted(slots.items(), key=lambda row: (row[1][0], row[0]), reverse=True):
+        for number, slot in sorted(entity.slots.items(), key=lambda row: (row[1][0], row[0]), reverse=True):
             source = sources[number]
             first = newest.setdefault((source.provider, source.endpoint, source.quote, source.origin), number)
             said_again = first != number and sources[first].shape.covers(source.shape)
-            if said_again or entity.as_of_ms - slot[0] > source.shape.keep_ms:
-                del slots[number]
+            if number in words and (said_again or entity.as_of_ms - slot[0] > source.shape.keep_ms):
+                entity.remove(number)
 
     def turn_log(self, log_ms: int) -> None:
         """The log's clock reached `turn_ms`: close what ends. Before the fuser learns, all dirty keys are answered as of before."""
@@ -183,9 +267,8 @@ class Partition:
         if log_ms >= self.next_epoch_ms:
             width = self.limits.epoch_ms
             if self.next_epoch_ms:
-                waiting = [entity for entity in self.due.waiting() if entity.payload is None]
-                for begin in range(0, len(waiting), RENDERED_AT_ONCE):
-                    self._render(waiting[begin : begin + RENDERED_AT_ONCE])
+                self._render_early()
+                lessons.collect(self.store, self.fuser)
                 self.fuser.advance(self.next_epoch_ms)
             self.next_epoch_ms = log_ms - log_ms % width + width
         self.candles.advance(log_ms)
@@ -213,48 +296,70 @@ class Partition:
 
     # --- sending --------------------------------------------------------------------------------------------------
 
-    def _render(self, entities: Sequence[Entity]) -> None:
-        """Put the records of these into them, all at once."""
+    def _rendered(self, addresses: Sequence[int]) -> list[Output]:
+        """The records of these as they are now."""
+        if not addresses:
+            return []
+        self.store.ready()
+        views = [self.store.view(address) for address in addresses]
+        out: list[Output] = []
         market = self.rules.category == "market"
         for entity, (data, price, origin) in zip(
-            entities, render(entities, self.names, self.rules, self.fuser), strict=True
+            views, render(views, self.names, self.rules, self.fuser, self.paper), strict=True
         ):
-            entity.payload = data
-            if price is not None and market:
-                kind, _, asset = entity.name.partition(":")
-                if (
-                    kind == "asset"
-                    and asset in self.rules.ranks
-                    and asset != TARGET
-                    and self.rates.due(asset, price, entity.as_of_ms)
-                ):
+            out.append((entity.key, data))
+            if market and price is not None and entity.rank > 0:
+                asset = entity.name.partition(":")[2]
+                if self.rates.due(asset, price, entity.as_of_ms):
                     self.announcements.append(Announcement(asset, price, entity.as_of_ms, entity.version, origin))
+        return out
+
+    def _render_early(self) -> None:
+        """Compute the records of all that is dirty before what was learned changes them."""
+        waiting, view = self.due.waiting(), self.store.view
+        for begin in range(0, len(waiting), RENDERED_AT_ONCE):
+            some = [one for one in waiting[begin : begin + RENDERED_AT_ONCE] if not view(one).rendered]
+            for address, (_, data) in zip(some, self._rendered(some), strict=True):
+                assert data is not None
+                self.payloads[address] = data
+                view(address).rendered = True
 
     def take(self, now_ms: int, limit: int) -> list[Output]:
-        """Up to `limit` fused records that are due now; the caller sends them in this order and says so with `sent`."""
+        """Up to `limit` fused records that are due now; the caller sends them in this order."""
         if self.behind_until_ms is not None and now_ms >= self.behind_until_ms:
             self.behind_until_ms = None
             self.candles.catch_up()
             self.due.hurry()
-        due = self.due
-        due.turn(now_ms)
-        ready = due.ready
+        self.due.turn(now_ms)
+        ready = self.due.ready
         out: list[Output] = []
         while ready and len(out) < limit:
-            batch = [ready.popleft() for _ in range(min(len(ready), limit - len(out), RENDERED_AT_ONCE))]
-            self._render([entity for entity in batch if entity.payload is None])
-            for entity in batch:
-                data, entity.payload = entity.payload, None
-                entity.dirty = False
-                entity.sent_at_ms = now_ms
-                out.append((entity.key, data))
-                if entity.bars is not None and self.behind_until_ms is None:
-                    self.candles.show(entity, now_ms)
+            batch = array("q", [ready.popleft() for _ in range(min(len(ready), limit - len(out), RENDERED_AT_ONCE))])
+            out += self._due(batch, now_ms)
         self.taken += len(out)
         self.counts.fused += len(out)
         if self.gone:
             out += [(key, None) for key in self.gone]
             self.gone = []
+        return out
+
+    def _due(self, batch: array[int], now_ms: int) -> list[Output]:
+        made = array("q", bytes(8 * len(batch)))
+        early = KERNELS.send_rows(len(batch), batch.buffer_info()[0], now_ms, made.buffer_info()[0])
+        if not early:
+            out = self._rendered(batch)
+        else:
+            fresh = iter(self._rendered([one for one, held in zip(batch, made, strict=True) if not held]))
+            out = [
+                (self.store.key(one), self.payloads[one]) if held else next(fresh)
+                for one, held in zip(batch, made, strict=True)
+            ]
+        if self.payloads:
+            for one in batch:
+                # Also those of which more was heard after they were made.
+                self.payloads.pop(one, None)
+        if self.behind_until_ms is None:
+            self.candles.show(batch, now_ms)
         return out
 
     # --- checkpoints ----------------------------------------------------------------------------------------------
@@ -271,33 +376,41 @@ class Partition:
         if len(self.names.sources) != self._saved_names:
             self._saved_names = len(self.names.sources)
             special.append(checkpoint.special(NAMES, mark.version, self.log_ms, self.names.dump()))
+        lessons.collect(self.store, self.fuser)
         learned = self.fuser.dump()
         if learned != self._saved_fuser:
             self._saved_fuser = learned
             special.append(checkpoint.special(FUSER, mark.version, self.log_ms, learned))
-        self.cut = Cut(
-            mark, self.changed, [], special, self.due.queued, self.candles.queued, self.asides_queued, {},
-        )  # fmt: skip
-        self.changed = {}
+        changed = array("q", self.changed)
+        KERNELS.mark_rows(len(changed), changed.buffer_info()[0], at.F_CHANGED, at.F_PENDING)
+        gone: list[Output] = [(key, None) for key in self.forgotten if not self.store.find(key)]
+        self.cut = Cut(mark, self.changed, gone, special, self.due.queued, self.candles.queued, self.asides_queued)
+        self.changed, self.forgotten = {}, {}
         return self.cut
 
-    def save(self, key: bytes) -> None:
+    def save(self, address: int) -> None:
         """Save one entity of the cut as it is now."""
         cut = self.cut
         assert cut is not None
-        entity = cut.pending.pop(key)
-        data = None
-        if entity is not None:
-            data = checkpoint.freeze(entity, self.fuser.dump_key(entity.name))
-            cut.saved[key] = data
-        cut.out.append((key, data))
+        del cut.pending[address]
+        self._freeze([address])
+
+    def _freeze(self, addresses: Sequence[int]) -> None:
+        assert self.cut is not None
+        store = self.store
+        self.cut.out += zip(map(store.key, addresses), checkpoint.freeze_all(store, addresses), strict=True)
+        some = array("q", addresses)
+        KERNELS.mark_rows(len(some), some.buffer_info()[0], at.F_PENDING, 0)
 
     def take_cut(self, limit: int) -> list[Output]:
         """Up to `limit` state records of the cut; empty when all are out."""
         cut = self.cut
         assert cut is not None
-        while cut.pending and len(cut.out) < limit:
-            self.save(next(iter(cut.pending)))
+        if cut.pending and len(cut.out) < limit:
+            some = list(islice(cut.pending, limit - len(cut.out)))
+            for address in some:
+                del cut.pending[address]
+            self._freeze(some)
         out, cut.out = cut.out[:limit], cut.out[limit:]
         cut.written += len(out)
         return out
@@ -316,27 +429,24 @@ class Partition:
         return [*self.cut.special, checkpoint.mark_record(self.cut.mark)]
 
     def end_cut(self) -> int:
-        """The mark is durable: entities at rest go back to bytes. Returns the offset up to which may be committed."""
+        """The mark is durable. Returns the offset up to which may be committed."""
         cut, self.cut = self.cut, None
         assert cut is not None
-        if self.hot > HOT_KEPT:
-            for key, data in cut.saved.items():
-                entity = self.entities.get(key)
-                if entity.__class__ is Entity and not entity.dirty and key not in self.changed:
-                    self.entities[key] = data
-                    self.hot -= 1
-                    self.fuser.forget_key(key.decode())
         return cut.mark.position + 1
 
-    def forget(self, key: bytes) -> None:
-        """Forget an entity of which nobody spoke for long; its records become tombstones."""
-        held = self.entities.pop(key, None)
-        if held is None:
+    def forget(self, address: int) -> None:
+        """Forget an entity of which nobody spoke for long, unless something of it is still to be sent; its records become tombstones."""
+        entity = self.store.view(address)
+        if entity.dirty:
             return
-        if held.__class__ is Entity:
-            self.hot -= 1
-        self.fuser.forget_key(key.decode())
-        self.changed[key] = None
+        if self.cut is not None and address in self.cut.pending:
+            self.save(address)
+        key = entity.key
+        self.changed.pop(address, None)
+        self.payloads.pop(address, None)
+        self.candles.forget(address)
+        self.store.drop(address)
+        self.forgotten[key] = None
         self.gone.append(key)
 
     def take_counts(self) -> Counts:
