@@ -1,110 +1,114 @@
-"""The short way to a record (a form that sources share) gives what the general way gives."""
+"""Records by kernels where they can, by the general way where they cannot, in the order that was asked for."""
 
 from __future__ import annotations
 
-import random
+from importlib import import_module
 from typing import Any
 
 import msgspec
 import pytest
 
 from schemas.events import Fused
-from services.aggregator.engine import Partition, render
-from services.aggregator.engine.fold import fold
-from services.aggregator.fusion import Fuser
-from tests.unit.aggregator.engine.logs import log, raw, rules
+from services.aggregator.engine import render
+from services.aggregator.engine.emit import claims
+from services.aggregator.engine.view import Entity
+from services.aggregator.fusion import Ask
+from tests.unit.aggregator.engine.logs import T0
+from tests.unit.aggregator.kernels.scenes import plain, play
+from tests.unit.aggregator.kernels.stage import Stage
 
-PROVIDERS = ("aqua", "blue", "cyan", "dark", "ecru")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def ready() -> None:
-    Fuser.warm(wait=True)
+TURN_MS = 10_000
 
 
-def told(data: bytes) -> tuple[Fused, dict[tuple[str, str], Any]]:
-    """A record without its sources, and the sources by metric and name, whatever their order."""
-    record = msgspec.json.decode(data, type=Fused)
-    return record, {(name, one.provider): one for name, metric in record.metrics.items() for one in metric.by}
+@pytest.fixture
+def stage() -> Stage:
+    """An empty partition's store, with uncompiled kernels."""
+    modules = [import_module(f"services.aggregator.kernels.{name}") for name in ("record", "teach")]
+    return Stage({name: one for module in modules for name, one in vars(module).items()})
 
 
-def both(partition: Partition) -> list[tuple[bytes, bytes]]:
-    """Every entity's record by the short way and by the general one."""
-    entities = [partition.entity(key) for key in list(partition.entities)]
-    given = partition.names, partition.rules, partition.fuser
-    short = [row[0] for row in render.render([e for e in entities if e is not None], *given)]
-    general = [row[0] for row in render._render([e for e in entities if e is not None], *given)]
-    return list(zip(short, general, strict=True))
+def rendered(stage: Stage, *entities: Entity) -> list[render.Rendered]:
+    return render.render(entities, stage.names, stage.rules, stage.fuser, stage.paper)
 
 
-def near(one: Any, other: Any) -> bool:
-    if isinstance(one, float) and isinstance(other, float):
-        return one == pytest.approx(other, rel=1e-9, abs=1e-12)
-    return bool(one == other)
+def record(told: render.Rendered) -> Fused:
+    return msgspec.json.decode(told[0], type=Fused)
 
 
-def agree(short: bytes, general: bytes) -> None:
-    (one, said), (other, heard) = told(short), told(general)
-    assert said.keys() == heard.keys()
-    for place, source in said.items():
-        for field in source.__struct_fields__:
-            assert near(getattr(source, field), getattr(heard[place], field)), (place, field)
-    assert one.metrics.keys() == other.metrics.keys()
-    for name, metric in one.metrics.items():
-        for field in set(metric.__struct_fields__) - {"by", "quality"}:
-            assert near(getattr(metric, field), getattr(other.metrics[name], field)), (name, field)
-        assert (metric.quality is None) == (other.metrics[name].quality is None)
-    for field in ("entity", "category", "version", "as_of_ms", "origin", "quote"):
-        assert getattr(one, field) == getattr(other, field)
-    ours = [one.quality, *(metric.quality for metric in one.metrics.values() if metric.quality)]
-    theirs = [other.quality, *(other.metrics[name].quality for name, m in one.metrics.items() if m.quality)]
-    for own, its in zip(ours, theirs, strict=True):
-        assert own is not None
-        assert all(near(getattr(own, field), getattr(its, field)) for field in own.__struct_fields__)
+def mixed(stage: Stage) -> list[Entity]:
+    """Six entities, of which kernels refuse the second, the fourth and the last."""
+    worded = play(stage, plain(3), "asset:worded")
+    stage.say(worded, "p000", {"asset_name": "Worded"})
+    apart = play(stage, plain(3), "asset:apart")
+    stage.say(apart, "p002", {"price": 1000.0})
+    ranked = stage.entity("asset:ranked")
+    stage.say(ranked, "aqua", {"market_rank": 3.0})
+    others = [play(stage, plain(n), f"asset:n{n}") for n in (1, 2, 3)]
+    return [others[0], worded, others[1], apart, others[2], ranked]
 
 
-def statement(draw: random.Random, number: int) -> Any:
-    """One of those that make trouble, now and then: zeros, outliers, lone words, old ones, quotes without a rate."""
-    entity = draw.choice(("asset:coin", "asset:other", f"asset:rare{draw.randrange(20)}"))
-    price = 100.0 * draw.lognormvariate(0, 3e-4)
-    if draw.random() < 0.05:
-        price *= draw.choice((10.0, 1.02, 0.1))
-    metrics: dict[str, Any] = {"price": price}
-    if draw.random() < 0.4:
-        metrics["volume_24h"] = draw.choice((0.0, 0.0, 5e6 * draw.random()))
-        metrics["change_24h_pct"] = draw.gauss(0, 3)
-    at_ms = number * draw.choice((100, 400))
-    return raw(
-        entity, draw.choice(PROVIDERS), at_ms, metrics=metrics, endpoint="full" if len(metrics) > 1 else "ticker",
-        quote=draw.choice(("usd", "usd", "usd", "usd", "tether")), event_ms=None, weight=draw.choice((1.0, 1.0, 0.8)),
-        id=f"n{number}",
-    )  # fmt: skip
+def test_all_come_in_their_order(stage: Stage) -> None:
+    entities = mixed(stage)
+    refused = [told is None for told in stage.told(*entities)]
+    assert refused == [False, True, False, True, False, True]
+    found = rendered(stage, *entities)
+    assert [record(told).entity for told in found] == [entity.name for entity in entities]
+    assert found == stage.general(*entities)
+    assert [price for _, price, _ in found] == [record(told).metrics["price"].value for told in found[:-1]] + [None]
+    words = record(found[1]).metrics["asset_name"]
+    assert words.value == "Worded"
+    assert words.spread is None
+    why = {one.provider: one.why for one in record(found[3]).metrics["price"].by}
+    assert why["p000"] is None
+    assert (why["p002"] or "").startswith("quarantined")
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_the_short_way_agrees_with_the_general_one(seed: int) -> None:
-    draw = random.Random(seed)
-    partition = Partition(rules(), 0)
-    compared = 0
-    for start in range(0, 1200, 100):
-        fold(partition, log(*(statement(draw, start + n) for n in range(100)), start=start), start)
-        partition.due.hurry()
-        for short, general in both(partition):
-            agree(short, general)
-            compared += 1
-    assert compared > 200
+def test_without_paper_the_general_way_writes_all(stage: Stage) -> None:
+    entities = mixed(stage)
+    assert render.render(entities, stage.names, stage.rules, stage.fuser) == stage.general(*entities)
 
 
-def test_a_form_forgets_what_it_was_filled_with() -> None:
-    """The next entity of the same sources shows nothing of the one before."""
-    partition = Partition(rules(), 0)
-    odd = [
-        raw("asset:odd", name, n, price=value)
-        for n, (name, value) in enumerate(zip(PROVIDERS, (1.0, 1.0, 1.0, 1.0, 2.0), strict=True))
-    ]
-    even = [raw("asset:even", name, 10 + n, price=1.0) for n, name in enumerate(PROVIDERS)]
-    fold(partition, log(*odd, *even), 0)
-    first, second = (msgspec.json.decode(value, type=Fused) for _, value in partition.take(0, 2))
-    assert [one.why is None for one in first.metrics["price"].by] == [True, True, True, True, False]
-    assert [one.why for one in second.metrics["price"].by] == [None] * 5
-    assert second.metrics["price"].sources == 5
+def test_nobody_is_asked_for(stage: Stage) -> None:
+    assert rendered(stage) == []
+
+
+def test_more_than_fit_into_one_call_are_written_in_several(stage: Stage) -> None:
+    entities = [play(stage, plain(1 + n % 3), f"asset:n{n}") for n in range(render.AT_ONCE + 3)]
+    stage.paper = render.Paper(stage.store, stage.kernels["render_rows"], 20_000)
+    assert rendered(stage, *entities) == stage.general(*entities)
+
+
+def test_what_is_remembered_counts_for_refused_ones_too(stage: Stage) -> None:
+    """The general way reads what lies in the entity's memory, and leaves nothing of it with the fuser."""
+    told: list[Any] = []
+    for known in (False, True):
+        entity = play(stage, plain(4), f"asset:{known}")
+        if known:
+            for turn in range(3):
+                stage.learn(entity, entity.as_of_ms + TURN_MS)
+                entity = play(stage, plain(4), f"asset:{known}", T0 + (turn + 1) * TURN_MS)
+        stage.say(entity, "p000", {"asset_name": "Worded"}, entity.as_of_ms)
+        lessons = entity.lessons
+        (one,) = rendered(stage, entity)
+        assert stage.told(entity) == [None]
+        assert entity.lessons == lessons
+        told.append(record(one).metrics["price"].confidence)
+    assert told[0] != told[1]
+    assert stage.fuser.state.keys == {}
+
+
+def test_the_general_way_rounds_what_it_shows(stage: Stage) -> None:
+    entity = play(stage, [*plain(3, age_ms=7777), *plain(5)[3:]])
+    stage.say(entity, "p000", {"asset_name": "Worded"})
+    shown = record(rendered(stage, entity)[0])
+    metric = shown.metrics["price"]
+    (answer,) = stage.fuser.answer_all(
+        [Ask(stage.rules.specs["price"], "", claims(entity, stage.names, stage.rules)[0]["price"], entity.as_of_ms)]
+    )
+    assert metric.confidence == pytest.approx(answer.confidence, abs=5e-7)
+    assert metric.confidence != answer.confidence
+    assert metric.confidence == round(metric.confidence, 6)
+    assert [one.weight for one in metric.by] == [round(weight, 6) for weight in answer.weights]
+    assert metric.low == float(f"{answer.low:.12g}") != answer.low
+    assert metric.quality is not None
+    assert metric.quality.timeliness == round(answer.quality.timeliness, 6) != answer.quality.timeliness

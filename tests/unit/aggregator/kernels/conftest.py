@@ -30,3 +30,13 @@ def scanner(request: pytest.FixtureRequest) -> dict[str, Any]:
 def world(scanner: dict[str, Any]) -> World:
     """A desk without templates, and these functions."""
     return World(scanner["scan"], scanner["read"])
+
+
+@pytest.fixture(params=["plain", "compiled"], scope="session")
+def stage_kernels(request: pytest.FixtureRequest) -> dict[str, Any]:
+    """The functions that answer and teach, uncompiled and compiled."""
+    if request.param == "compiled":
+        found: dict[str, Any] = request.getfixturevalue("compiled")
+        return found
+    modules = [import_module(f"services.aggregator.kernels.{name}") for name in ("gather", "record", "teach")]
+    return {name: one for module in modules for name, one in vars(module).items()}
