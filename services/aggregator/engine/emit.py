@@ -7,11 +7,9 @@ from collections import deque
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-import msgspec
-
-from schemas.events import Candle, Source, Value
-from services.aggregator.engine import quarantine, windows
-from services.aggregator.engine.model import Output, Slot
+from schemas.events import Source, Value
+from services.aggregator.engine import quarantine
+from services.aggregator.engine.model import Slot
 from services.aggregator.engine.model import Source as Statements
 from services.aggregator.engine.rates import circular
 from services.aggregator.engine.rules import OWN_QUOTE, TARGET
@@ -26,7 +24,6 @@ SLOT_MS = 4
 """Grain of the wheel in which keys wait; small beside the interval they wait for, since a key waits for it as well."""
 
 
-_encode = msgspec.json.Encoder().encode
 _new = tuple.__new__
 
 
@@ -194,15 +191,3 @@ def quote_of(key: str, category: str, has_money: bool) -> str | None:
     if kind in OWN_QUOTE:
         return name.rpartition("/")[2].partition(":")[0]
     return TARGET if has_money else None
-
-
-def candle(
-    key: str, interval: str, start_ms: int, bar: windows.Ohlc, quote: str, version: int, closed: bool, origin: str
-) -> Output:
-    """The record of one bar."""
-    opened, high, low, close, volume, trades, sources, _ = bar
-    record = Candle(
-        entity=key, interval=interval, start_ms=start_ms, open=opened, high=high, low=low, close=close, quote=quote,
-        version=version, origin=origin, volume=volume, trades=trades, sources=sources, closed=closed,  # type: ignore[arg-type]
-    )  # fmt: skip
-    return f"{key}|{interval}|{start_ms}".encode(), _encode(record)
