@@ -175,41 +175,35 @@ def thaw_all(store: Store, values: Mapping[bytes, bytes]) -> list[bytes]:
 
     The store must know all sources, and be linked to the fuser.
     """
-    damaged: list[bytes] = []
-    current: dict[bytes, bytes] = {}
-    for key, value in values.items():
-        if earlier.is_earlier(value):
-            try:
-                current[key] = earlier.translate(key, value, store)
-            except (MsgspecError, LookupError, ValueError):
-                damaged.append(key)
-        else:
-            current[key] = value
     store.refresh()
-    store.widen(len(current))
-    unnamed: dict[bytes, bytes] = {}
-    for (key, value), (address, n) in zip(current.items(), _thaw_rows(store, current), strict=True):
-        if n == NO_KEY:
-            store.name_quote(key)
-            unnamed[key] = value
-            continue
-        if n >= 0 and n < len(value):
-            try:
-                words = earlier.words_of(value, n)
-            except MsgspecError:
-                n = -1
-            else:
-                if words:
-                    store.words[address] = words
-                    store.view(address).extra = True
-        if n < 0:
-            store.drop(address)
+    store.widen(len(values))
+    damaged: list[bytes] = []
+    again: dict[bytes, bytes] = {}
+    keys = list(values)
+    for row, address, n in _thaw_rows(store, values):
+        key, value = keys[row], values[keys[row]]
+        try:
+            if n == NO_KEY:
+                store.name_quote(key)
+                again[key] = value
+                continue
+            if n > 0:
+                store.words[address] = earlier.words_of(value, n)
+                store.view(address).extra = True
+                continue
+            if earlier.is_earlier(value):
+                again[key] = earlier.translate(key, value, store)
+        except (MsgspecError, LookupError, ValueError):
+            pass
+        if key not in again:
             damaged.append(key)
-    return damaged + thaw_all(store, unnamed) if unnamed else damaged
+        if address:
+            store.drop(address)
+    return damaged + thaw_all(store, again) if again else damaged
 
 
 def _thaw_rows(store: Store, values: Mapping[bytes, bytes]) -> list[list[int]]:
-    """Address of each entity, and how many bytes of its state were read."""
+    """Make what entities can be made; of those that need another look: row, address, and how many bytes of the state were read."""
     count = len(values)
     text = b"".join(chain.from_iterable(values.items()))
     lengths = np.fromiter(map(len, chain.from_iterable(values.items())), np.int64, 2 * count)
@@ -220,7 +214,8 @@ def _thaw_rows(store: Store, values: Mapping[bytes, bytes]) -> list[list[int]]:
     while row < count:
         store.ready(MARGIN + SPREAD * int(lengths[2 * row + 1]))
         row = KERNELS.thaw_rows(store.desk_at, row, count, address_of(text), spans.ctypes.data, out.ctypes.data)
-    found: list[list[int]] = out.tolist()
+    odd = np.flatnonzero(out[:, 1] != lengths[1::2])
+    found: list[list[int]] = np.column_stack([odd, out[odd]]).tolist()
     return found
 
 

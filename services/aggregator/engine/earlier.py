@@ -84,9 +84,9 @@ def with_words(value: bytes, words: Mapping[int, Slot]) -> bytes:
 
 
 def words_of(value: bytes, begin: int) -> dict[int, Slot]:
-    """The statements that are not numbers, of a state value whose other parts end there."""
+    """The statements that are not numbers, of a state value whose other parts end there; ValueError where nothing may follow."""
     if not value[form.HEAD + 1] & form.PART_WORDS:
-        return {}
+        raise ValueError(f"expected a state of {begin} bytes, got {len(value)}")
     return dict(_decode_words(memoryview(value)[begin:]))
 
 

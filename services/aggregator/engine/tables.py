@@ -173,6 +173,7 @@ class Tables:
             line = self.quotes.line(number)
             words = self.quotes.words
             words[line + at.Q_NAME], words[line + at.Q_NAME_N] = self._json(name)
+            words[line + at.Q_KEY], words[line + at.Q_KEY_N] = self._text(name)
             words[line + at.Q_RANK] = self._rules.ranks.get(name, -1)
             self.quotes.floats[line + at.Q_RATE] = 1.0 if name == TARGET else math.nan
             self._memory.desk[at.X_QUOTES_N] = self.quotes.count

@@ -121,11 +121,13 @@ def starts_with(key: int, n: int, begin: int, length: int) -> bool:
 
 def quote_named(desk: int, name: int, n: int) -> int:
     """The number of the quote asset of this name; -1 when there is none."""
+    if n == 0:
+        return at.NO_QUOTE
     x = integers(desk, at.DESK)
     quotes = integers(x[at.X_QUOTES], x[at.X_QUOTES_N] * at.QUOTE)
-    for number in range(1, x[at.X_QUOTES_N]):
-        # Names stand in the table as JSON, between quotes.
-        if quotes[number * at.QUOTE + at.Q_NAME_N] == n + 2 and same_bytes(quotes[number * at.QUOTE + at.Q_NAME] + 1, name, n):
+    for number in range(x[at.X_QUOTES_N]):
+        line = number * at.QUOTE
+        if quotes[line + at.Q_KEY_N] == n and same_bytes(quotes[line + at.Q_KEY], name, n):
             return number
     return -1
 

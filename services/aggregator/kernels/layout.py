@@ -33,9 +33,9 @@ WORD = 8
     ENTITY,
 ) = range(21)
 
-F_DIRTY, F_CHANGED, F_PENDING, F_EXTRA, F_PAYLOAD = 1, 2, 4, 8, 16
-"""Something is to be sent; stands among the changed since the last checkpoint; its state is still to be saved for the cut that
-is under way; Python holds more of it (statements that are not numbers); its record was made before it was due."""
+F_DIRTY, F_CHANGED, F_EXTRA, F_PAYLOAD = 1, 2, 4, 8
+"""Something is to be sent; stands among the changed since the last checkpoint; Python holds more of it (statements that are not
+numbers); its record was made before it was due."""
 
 # One line of the directory: number of the source; where its statement begins, in words from the start of the block; and since
 # when its provider's price agrees with the others' (quarantine), 0 for not.
@@ -106,8 +106,9 @@ P_METRIC, P_LOW, P_HIGH, PLACE = range(4)  # low and high (f)
 A_NAME, A_NAME_N, A_PID, PROVIDER = range(4)
 # One group: its number among fusion's groups; below 0, and its own, where fusion does not know it.
 G_GID, GROUP = range(2)
-# One quote asset: its name as JSON text with quotes, its rank (-1 for none), (f) its rate in the target (NaN: unknown).
-Q_NAME, Q_NAME_N, Q_RANK, Q_RATE, QUOTE = range(5)
+# One quote asset: its name as JSON text with quotes, its rank (-1 for none), (f) its rate in the target (NaN: unknown), and its
+# name as it stands in keys.
+Q_NAME, Q_NAME_N, Q_RANK, Q_RATE, Q_KEY, Q_KEY_N, QUOTE = range(7)
 NO_QUOTE, TARGET_QUOTE = 0, 1
 """Numbers of no quote at all, and of the asset in which money is fused."""
 
@@ -217,7 +218,7 @@ MARGIN = 1 << 20
     R_BEHIND,  # whether much more of the log waits
     R_WHY,  # why it ended before the last record, of WHY_*
     R_RECEIVED,  # receive time of the record at which it ended, for WHY_TURN and WHY_LEARN
-    R_ENTITY,  # its entity, for WHY_SAVE, WHY_SHOW and WHY_LEARN
+    R_ENTITY,  # its entity, for WHY_LEARN
     R_REPLAYED,
     R_UNCHANGED,
     R_FOLDED,
@@ -243,7 +244,5 @@ MARGIN = 1 << 20
     WHY_MEMORY,  # less than MARGIN is free: Python adds memory
     WHY_INDEX,  # the index is full: Python makes a larger one
     WHY_QUOTE,  # the quote of a pair is not known yet: Python names it
-    WHY_SAVE,  # the entity is still to be saved for a checkpoint
-    WHY_SHOW,  # bars of the entity are due and would be settled
     WHY_LEARN,  # Python lets the fuser learn from the entity
-) = range(10)
+) = range(8)
