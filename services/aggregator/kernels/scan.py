@@ -212,7 +212,7 @@ def walk(begin: int, stop: int, text_at: int, holes_at: int) -> int:
         place += 1
         if letter != COMMA:
             break
-    if inside or letter != CLOSE or place != stop:
+    if letter != CLOSE or place != stop:
         return STRANGE
     found = hash_run(found, run, stop)
     holes[at.Z_COUNT] = count

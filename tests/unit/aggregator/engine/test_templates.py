@@ -118,6 +118,11 @@ def test_a_table_that_grows_keeps_all(world: World) -> None:
     for number, value in enumerate(values):
         assert source_of(world, value) == -2
         assert world.learn(value, number)
+        assert source_of(world, value) == number
+        # No guess leads to a table that is gone.
+        table = world.desk[at.X_TEMPLATES]
+        guesses = world.templates._guesses
+        assert np.all((guesses == 0) | (guesses >= table) & (guesses < table + 2048 * 8 * at.TEMPLATE))
     assert [source_of(world, value) for value in values] == list(range(700))
     assert world.templates.count == 700
     # At most half full.

@@ -252,13 +252,18 @@ def test_nothing_is_looked_at_beyond_the_slack(scanner: dict[str, Any]) -> None:
     assert protect(begin + mmap.PAGESIZE, mmap.PAGESIZE, 0) == 0
     long = EVENT.replace(b"24.012366573630292", b"3" * 90).replace(b"5f2c9a1e", b"f" * 90)
     for value in (EVENT, long):
+        world.learn(value)
+        template = world.scanned(value)
         for end in range(1, len(value) + 1):
-            for byte in (b"1", b"a", b'"', b":", b"."):
-                text = value[:end] + byte * at.SLACK
-                pages[mmap.PAGESIZE - len(text) : mmap.PAGESIZE] = text
-                place = mmap.PAGESIZE - len(text)
-                found = world.scan(world.desk.ctypes.data, begin, place, place + end, world.holes.ctypes.data)
-                assert found == (0 if end == len(value) else -1)
+            # What follows is digits, a string, or as if the event went on, which a guess compares.
+            for behind in (b"1" * at.SLACK, b"a" * at.SLACK, b'"' * at.SLACK, (value[end:] + value)[: at.SLACK]):
+                for guessed in (template, 0):
+                    world.templates._guesses[:] = guessed
+                    text = value[:end] + behind
+                    place = mmap.PAGESIZE - len(text)
+                    pages[place : mmap.PAGESIZE] = text
+                    found = world.scan(world.desk.ctypes.data, begin, place, place + end, world.holes.ctypes.data)
+                    assert found == (template if end == len(value) else -1)
 
 
 def test_the_tie_is_the_crc_of_the_id(scanner: dict[str, Any]) -> None:
