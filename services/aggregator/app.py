@@ -213,17 +213,15 @@ def main(argv: list[str]) -> int:
 
 
 def prepare(settings: AggregatorSettings) -> None:
-    """Make the process ours: log, event loop, garbage collector, memory, compiled kernels. Before Faust is imported."""
+    """Make the process ours: log, event loop, garbage collector, compiled kernels. Before Faust is imported."""
     import uvloop
 
-    from services.aggregator.driver.heap import keep_freed
     from services.aggregator.fusion import Fuser
 
     logs.configure(settings, "aggregator")
     asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
     Fuser.warm(wait=True)
     gc.set_threshold(*COLLECT)
-    keep_freed()
 
 
 def work(app: Any) -> int:
