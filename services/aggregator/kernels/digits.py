@@ -170,8 +170,8 @@ def write_float(out: Array, at: int, value: float) -> int:
     decimal = (binary * 1262611 - (524031 if closer else 0)) >> 22
     digits = shortest(mantissa, binary, decimal, closer)
     count = places(digits)
-    digits = digits * WHOLE[17 - count] if count <= 17 else digits // U10
-    return write_decimal(out, at, digits, count + decimal)
+    # There are 17 at most: 2 ** 53 times less than 10.
+    return write_decimal(out, at, digits * WHOLE[17 - count], count + decimal)
 
 
 def write_digits(out: Array, at: int, value: float) -> int:
@@ -286,7 +286,7 @@ def read_float(text: Array, at: int, end: int) -> float:
         power += read_exponent(text, at + 1, end)
     if number == U0:
         value = 0.0
-    elif number <= WHOLE_DOUBLE and not lost and power >= -22 and power <= 22:
+    elif number <= WHOLE_DOUBLE and power >= -22 and power <= 22:
         value = float(np.int64(number))
         value = value * EXACT[power] if power >= 0 else value / EXACT[-power]
     else:
