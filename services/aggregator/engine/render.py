@@ -5,7 +5,6 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Sequence
 from ctypes import addressof, c_uint8
-from math import isnan
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -20,7 +19,16 @@ from services.aggregator.fusion.quality import Quality
 from services.aggregator.fusion.rows import rounded
 from services.aggregator.kernels.digits import rounded_share
 from services.aggregator.kernels.layout import WORD
-from services.aggregator.kernels.record import S_BEGIN, S_END, S_ORIGIN, S_PRICE, S_REFUSED, SPAN
+from services.aggregator.kernels.record import (
+    S_BEGIN,
+    S_END,
+    S_KEY_BEGIN,
+    S_KEY_END,
+    S_ORIGIN,
+    S_PRICE,
+    S_REFUSED,
+    SPAN,
+)
 
 if TYPE_CHECKING:
     from services.aggregator.engine.names import Names
@@ -78,8 +86,8 @@ class _Fused(Struct, omit_defaults=True, gc=False):
     quality: Quality | None = None
 
 
-Rendered = tuple[bytes, "float | None", str]
-"""The fused record as bytes, its price (market only) and its origin."""
+Rendered = tuple[bytes, bytes, "float | None", Origin]
+"""Key and fused record as bytes; its price, where others' money is valued by it; and its origin."""
 
 
 class Paper:
@@ -94,45 +102,52 @@ class Paper:
         self._spans = array("q", bytes(WORD * SPAN * AT_ONCE))
         self._prices = memoryview(self._spans).cast("B").cast("d")
 
-    def write(self, entities: Sequence[Entity], fuser: Fuser) -> list[Rendered | None]:
+    def write(self, addresses: Sequence[int], fuser: Fuser) -> list[Rendered | None]:
         """The records of these entities; None where the general way must."""
         fuser.begin()
         self.store.refresh()
+        entities = array("q", addresses)
+        entities_at, spans_at = entities.buffer_info()[0], self._spans.buffer_info()[0]
         found: list[Rendered | None] = []
         while len(found) < len(entities):
-            addresses = array("q", [one.address for one in entities[len(found) : len(found) + AT_ONCE]])
             done = (self._rows or KERNELS.render_rows)(
-                self.store.desk_at, len(addresses), addresses.buffer_info()[0], self._out_at, len(self._out),
-                self._spans.buffer_info()[0],
+                self.store.desk_at, min(len(entities) - len(found), AT_ONCE), entities_at + len(found) * WORD, self._out_at,
+                len(self._out), spans_at,
             )  # fmt: skip
-            found += map(self._told, range(0, done * SPAN, SPAN))
+            found += self._told(done)
         return found
 
-    def _told(self, at: int) -> Rendered | None:
-        spans = self._spans
-        if spans[at + S_REFUSED]:
-            return None
-        price = self._prices[at + S_PRICE]
-        data = bytes(memoryview(self._out)[spans[at + S_BEGIN] : spans[at + S_END]])
-        return data, None if isnan(price) else price, _ORIGIN_OF[spans[at + S_ORIGIN]]
+    def _told(self, count: int) -> list[Rendered | None]:
+        spans, prices = self._spans[: count * SPAN].tolist(), self._prices
+        # Once as bytes, so that what is cut from it is bytes as well.
+        text = bytes(memoryview(self._out)[: max(spans[S_KEY_END::SPAN], default=0)])
+        return [
+            None
+            if spans[at + S_REFUSED]
+            else (
+                text[spans[at + S_KEY_BEGIN] : spans[at + S_KEY_END]],
+                text[spans[at + S_BEGIN] : spans[at + S_END]],
+                # Only a number is itself.
+                price if (price := prices[at + S_PRICE]) == price else None,
+                _ORIGIN_OF[spans[at + S_ORIGIN]],
+            )
+            for at in range(0, count * SPAN, SPAN)
+        ]
 
 
-def render(
-    entities: Sequence[Entity], names: Names, rules: Rules, fuser: Fuser, paper: Paper | None = None
-) -> list[Rendered]:
+def render(addresses: Sequence[int], names: Names, rules: Rules, fuser: Fuser, paper: Paper) -> list[Rendered]:
     """The fused records of these entities, in their order."""
-    if paper is None:
-        return _render(entities, names, rules, fuser)
-    found = paper.write(entities, fuser)
-    left = [entity for entity, told in zip(entities, found, strict=True) if told is None]
+    found = paper.write(addresses, fuser)
+    left = [address for address, told in zip(addresses, found, strict=True) if told is None]
     others = iter(render_generally(left, paper.store, names, rules, fuser) if left else ())
     return [next(others) if told is None else told for told in found]
 
 
 def render_generally(
-    entities: Sequence[Entity], store: Store, names: Names, rules: Rules, fuser: Fuser
+    addresses: Sequence[int], store: Store, names: Names, rules: Rules, fuser: Fuser
 ) -> list[Rendered]:
     """The same for entities that kernels refuse."""
+    entities = [store.view(address) for address in addresses]
     for entity in entities:
         lessons.borrow(store, fuser, entity)
     found = _render(entities, names, rules, fuser)
@@ -189,9 +204,9 @@ def _render(entities: Sequence[Entity], names: Names, rules: Rules, fuser: Fuser
         quote = quote_of(key, category, has_money) if has_money else None
         whole = quality.of_record(qualities, len(found)) if several or own is None else own
         price = metrics.get("price")
-        value = price.value if price is not None else None
+        value = price.value if price is not None and entity.rank > 0 else None
         data = _encode(_Fused(key, category, entity.version, as_of_ms, origin, metrics, quote, _shares(whole)))
-        out.append((data, value if value.__class__ is float else None, origin))
+        out.append((entity.key, data, value if isinstance(value, float) else None, origin))
     return out
 
 

@@ -44,7 +44,8 @@ from services.aggregator.kernels.pieces import put, put_quality, put_share, put_
 
 # What `render_rows` tells of each entity: SPAN words; places in the output, from its start.
 S_REFUSED, S_BEGIN, S_END, S_KEY_BEGIN, S_KEY_END, S_PRICE, S_ORIGIN, SPAN = range(8)
-"""S_REFUSED: 1 where Python must, and nothing else is told; S_PRICE (f): value of metric X_PRICE, NaN for none."""
+"""S_REFUSED: 1 where Python must, and nothing else is told; S_PRICE (f): value of metric X_PRICE where others' money is
+valued by the entity, else NaN."""
 RECORD_BYTES, METRIC_BYTES, SAID_BYTES = 512, 768, 160
 """Most that is written for a record, a metric and a source, beside the names in it."""
 
@@ -189,7 +190,8 @@ def put_metric(desk: int, entity: int, window: int, out_at: int, out_bytes: int,
     sums[G_TIMELY] += o[col.O_TIMELINESS]
     sums[G_DIVERSE] += diverse
     sums[G_SURE] += o[col.O_CONF]
-    if w[W_METRIC] == x[lay.X_PRICE]:
+    # The asset in which money is told (rank 0) is not valued by itself.
+    if w[W_METRIC] == x[lay.X_PRICE] and integers(entity, lay.ENTITY)[lay.E_RANK] > 0:
         sums[G_PRICE] = o[col.O_VALUE]
     return put(out_at, at, pieces.CLOSE, 0, 1)
 

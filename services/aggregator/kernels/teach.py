@@ -60,7 +60,10 @@ def teach(desk: int, entity: int, received: int) -> int:
     1 where Python must, and nothing was changed: something needs a closer look, or there is no room for a source yet.
     """
     x = integers(desk, lay.DESK)
-    if integers(entity, lay.ENTITY)[lay.E_COUNT] < LEARN_SOURCES:
+    e = integers(entity, lay.ENTITY)
+    if e[lay.E_FLAGS] & lay.F_EXTRA:
+        return 1
+    if e[lay.E_COUNT] < LEARN_SOURCES:
         return 0
     if gather(desk, entity, floats(desk, lay.DESK)[lay.X_NEAR]) != 0:
         return 1

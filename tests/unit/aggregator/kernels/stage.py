@@ -56,11 +56,12 @@ class Stage:
 
     def told(self, *entities: Entity) -> list[render.Rendered | None]:
         """Records by kernels; None for those they refuse."""
-        return self.paper.write(entities, self.fuser)
+        return self.paper.write([entity.address for entity in entities], self.fuser)
 
     def general(self, *entities: Entity) -> list[render.Rendered]:
         """Records by the general way."""
-        return render.render_generally(entities, self.store, self.names, self.rules, self.fuser)
+        addresses = [entity.address for entity in entities]
+        return render.render_generally(addresses, self.store, self.names, self.rules, self.fuser)
 
     def teach(self, entity: Entity, received_ms: int) -> int:
         """Let the fuser learn by kernels: 1 where they refuse."""

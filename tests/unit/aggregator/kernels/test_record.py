@@ -72,8 +72,8 @@ def test_a_record_to_the_letter(stage_kernels: Kernels) -> None:
     stage.say(entity, "blue", {"volume_24h": 4.0}, rate=None, quote="tether", origin="replay")
     (told,) = stage.told(entity)
     assert told is not None
-    data, price, origin = told
-    assert (price, origin) == (2.5, "replay")
+    key, data, price, origin = told
+    assert (key, price, origin) == (b'asset:"x"', None, "replay")
     record = msgspec.json.decode(data)
     confidence = record["metrics"]["price"]["confidence"]
     low, high = (record["metrics"]["price"][name] for name in ("low", "high"))
@@ -97,7 +97,7 @@ def test_shares_have_six_places_and_values_twelve_digits_both_ways(stage_kernels
     stage = Stage(stage_kernels)
     entity = play(stage, [*plain(4, age_ms=5000), *plain(7)[4:]])
     assert same(stage, entity)
-    record = msgspec.json.decode(stage.general(entity)[0][0], type=Fused)
+    record = msgspec.json.decode(stage.general(entity)[0][1], type=Fused)
     metric, whole = record.metrics["price"], record.quality
     assert whole is not None
     shares = [metric.confidence, metric.voices, *(one.weight for one in metric.by)]
@@ -108,19 +108,34 @@ def test_shares_have_six_places_and_values_twelve_digits_both_ways(stage_kernels
         assert value == float(f"{value:.12g}")
 
 
-def test_the_price_told_beside_a_record_is_the_category_s(stage_kernels: Kernels) -> None:
-    market = Stage(stage_kernels)
-    entity = market.entity()
-    market.say(entity, "aqua", {"circulating_supply": 5.0})
-    assert [told and told[1] for told in market.told(entity)] == [None]
-    venues = Stage(stage_kernels, "exchange")
-    pair = venues.entity("pair:coin/euro")
-    venues.say(pair, "aqua", {"last": 5.0}, quote="euro")
-    (told,) = venues.told(pair)
+@pytest.mark.parametrize(
+    ("key", "price"), [("asset:coin", None), ("asset:tether", 5.0), ("asset:usd", None), ("pair:tether/usd", None)]
+)
+def test_the_price_is_told_beside_where_money_is_valued_by_it(
+    stage_kernels: Kernels, key: str, price: float | None
+) -> None:
+    stage = Stage(stage_kernels)
+    entity = stage.entity(key)
+    stage.say(entity, "aqua", {"price": 5.0, "circulating_supply": 7.0})
+    (told,) = stage.told(entity)
     assert told is not None
-    assert told[1] is None
-    assert told == venues.general(pair)[0]
-    assert msgspec.json.decode(told[0], type=Fused).quote == "euro"
+    assert told[2] == price
+    assert told == stage.general(entity)[0]
+    stage.say(entity, "aqua", {"price": 5.0, "circulating_supply": 7.0}, rate=None)
+    (told,) = stage.told(entity)
+    assert told is not None
+    assert told[2] is None
+    assert told == stage.general(entity)[0]
+
+
+def test_money_of_a_pair_stays_in_its_quote(stage_kernels: Kernels) -> None:
+    stage = Stage(stage_kernels, "exchange")
+    pair = stage.entity("pair:coin/euro")
+    stage.say(pair, "aqua", {"last": 5.0}, quote="euro")
+    (told,) = stage.told(pair)
+    assert told is not None
+    assert told == stage.general(pair)[0]
+    assert msgspec.json.decode(told[1], type=Fused).quote == "euro"
 
 
 def test_python_must_where_no_value_is_usable_or_its_digits_are_not_exact(stage_kernels: Kernels) -> None:
@@ -156,7 +171,7 @@ def test_many_are_written_one_after_another_with_their_keys(stage_kernels: Kerne
     assert [span[S_REFUSED] for span in spans] == [0, 1, 0, 0]
     for entity, span in zip(entities, spans, strict=True):
         if not span[S_REFUSED]:
-            assert out[span[S_BEGIN] : span[S_END]] == stage.general(entity)[0][0]
+            assert out[span[S_BEGIN] : span[S_END]] == stage.general(entity)[0][1]
             assert out[span[S_KEY_BEGIN] : span[S_KEY_END]] == entity.key
 
 
@@ -175,7 +190,7 @@ def test_they_end_before_the_output_does(stage_kernels: Kernels) -> None:
         assert all(span[S_KEY_END] <= out_bytes for span in spans[:done])
     assert {1, 3, 6} <= seen
     paper = render.Paper(stage.store, stage.kernels["render_rows"], 4000)
-    assert paper.write(entities, stage.fuser) == stage.general(*entities)
+    assert paper.write([entity.address for entity in entities], stage.fuser) == stage.general(*entities)
 
 
 def test_no_record_is_longer_than_the_room_that_is_asked_for(stage_kernels: Kernels) -> None:
@@ -193,5 +208,5 @@ def test_no_record_is_longer_than_the_room_that_is_asked_for(stage_kernels: Kern
     need = room(stage.store.desk_at, entity.address)
     done, (span,), out = rows(stage, [entity], need)
     assert (done, span[S_REFUSED]) == (1, 0)
-    assert out[: span[S_END]] == stage.general(entity)[0][0]
+    assert out[: span[S_END]] == stage.general(entity)[0][1]
     assert rows(stage, [entity], need - 1)[1][0][S_REFUSED] == 1

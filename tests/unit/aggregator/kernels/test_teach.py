@@ -119,6 +119,13 @@ def test_since_when_a_provider_agrees_stays(stage_kernels: Kernels) -> None:
     assert len([one for _, one in since if one == T0]) == 4
 
 
+def test_python_must_where_words_are_said(stage_kernels: Kernels) -> None:
+    stage = Stage(stage_kernels)
+    entity = play(stage, plain(2))
+    stage.say(entity, "p002", {"asset_name": "Coin"})
+    assert stage.teach(entity, T0 + TURN_MS) == 1
+
+
 def test_python_must_where_prices_are_not_near(stage_kernels: Kernels) -> None:
     stage = Stage(stage_kernels)
     entity = play(stage, plain(3))
