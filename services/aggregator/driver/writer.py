@@ -26,8 +26,10 @@ OPTIONS: dict[str, Any] = {
     "max_batch_size": 768 * 1024,
     "compression_type": "snappy",
 }
-"""A short timeout, so that a process that lost its partitions does not write minutes later. Snappy, because aiokafka runs LZ4
-at level 9: 8.6 ns a byte, as much as fusing the record; snappy takes 0.9 ns and packs our JSON by 4.0 instead of 4.9."""
+"""Of the producer, and so of what it sends one by one. A short timeout, so that a process that lost its partitions does not
+write minutes later. Snappy, because aiokafka runs LZ4 at level 9, for ten times as long."""
+COMPRESSION = "lz4"
+"""Of batches that we pack, at LZ4's fastest: 1.1 ns a byte of our JSON where snappy takes 1.4, and half of its time to read."""
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +49,7 @@ class Writer:
         self.allowed = allowed
         self.metrics = metrics
         self._renewing = asyncio.Lock()
-        self._packer = Packer(OPTIONS["max_batch_size"], OPTIONS["compression_type"])
+        self._packer = Packer(OPTIONS["max_batch_size"], COMPRESSION)
 
     async def partitions(self, topic: str) -> list[int]:
         """Numbers of the partitions that a topic has; asked of the broker once, then from the client's metadata."""

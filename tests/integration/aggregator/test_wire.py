@@ -70,8 +70,9 @@ async def test_all_codecs_and_several_batches_keep_their_order_and_tombstones_th
 ) -> None:
     expected: list[tuple[Any, ...]] = []
     for compression in CODECS:
-        monkeypatch.setattr(writing, "OPTIONS", OPTIONS | {"compression_type": compression, "max_batch_size": 4096})
-        async with kafka.producer(common, **writing.OPTIONS) as producer:
+        monkeypatch.setattr(writing, "COMPRESSION", compression)
+        monkeypatch.setattr(writing, "OPTIONS", OPTIONS | {"max_batch_size": 4096})
+        async with kafka.producer(common, **OPTIONS) as producer:
             writer = Writer(producer, lambda: asyncio.sleep(0, producer), allowed, Metrics.build(ROWS))
             rows: list[Output] = [(b"%d" % n, b'{"price":%d}' % n * (n % 17)) for n in range(200)]
             rows += [(b"gone", None), (b"", b"x")]

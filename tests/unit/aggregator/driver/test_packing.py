@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from aiokafka.codec import lz4_decode
 from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.record.memory_records import MemoryRecords
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from services.aggregator.driver.packing import Packed, Packer, Ready, Rows, tombstone_headers
+from services.aggregator.driver.packing import Packed, Packer, Ready, Rows, lz4_fast, tombstone_headers
 from services.aggregator.engine.model import Output
 
 STAMP = 1_795_407_293_376
@@ -117,3 +118,18 @@ def test_a_batch_takes_no_more() -> None:
     assert ready.closed()
     assert ready.record_count() == 1
     assert ready.append(timestamp=STAMP, key=b"b", value=b"2") is None
+
+
+def test_lz4_is_a_frame_that_everybody_reads() -> None:
+    data = b'{"price":359.06255381,"confidence":0.99915}' * 20_000
+    frame = lz4_fast(data)
+    assert len(frame) < len(data) / 20
+    assert lz4_decode(frame) == data
+    # No checksums, independent blocks of at most a megabyte: the only kind that every client of Kafka reads.
+    assert frame[4:6] == bytes((0b0110_0000, 6 << 4))
+    assert frame.endswith(bytes(4))
+
+
+def test_a_batch_must_fit_one_block() -> None:
+    with pytest.raises(ValueError, match="at most 1048576 bytes, got 1048577"):
+        Packer(1024 * 1024 + 1, "lz4")
