@@ -108,13 +108,11 @@ FUNCTIONS = (
     Compiled(f"{KERNELS}.bars", "bar_heard", "i", "i"),
     Compiled(f"{KERNELS}.bars", "middle", "f", "iiii"),
     Compiled(f"{KERNELS}.bars", "fuse_bar", "-", "iii"),
-    Compiled(f"{KERNELS}.bars", "bar_fuse", "i", "iiii"),
     Compiled(f"{KERNELS}.bars", "held_roll", "i", "iii"),
     Compiled(f"{KERNELS}.bars", "bar_roll", "i", "iiiii"),
     Compiled(f"{KERNELS}.bars", "merge", "-", "iiii"),
     Compiled(f"{KERNELS}.bars", "bar_settle", "-", "iii"),
     Compiled(f"{KERNELS}.bars", "bar_add", "i", "iiiiffiii"),
-    Compiled(f"{KERNELS}.bars", "free_bars", "-", "ii"),
     # entities by key, and what is noted of many at once
     Compiled(f"{KERNELS}.index", "key_hash", "i", "ii"),
     Compiled(f"{KERNELS}.index", "same_bytes", "b", "iii"),
@@ -167,6 +165,7 @@ FUNCTIONS = (
     Compiled(f"{KERNELS}.trim", "trim", "i", "ii"),
     Compiled(f"{KERNELS}.send", "send_rows", "i", "iiii"),
     Compiled(f"{KERNELS}.send", "mark_rows", "i", "iiii"),
+    Compiled(f"{KERNELS}.send", "key_rows", "i", "iiiii"),
     # fusion
     Compiled(f"{FUSION}.voices", "weigh", "-", "ivttp"),
     Compiled(f"{FUSION}.flags", "mark", "i", "iivtvvttfffffbf"),
@@ -240,7 +239,7 @@ LAYOUTS = (f"{FUSION}.layout", f"{KERNELS}.layout", f"{KERNELS}.powers", "servic
 """Where the constants of the functions stand."""
 
 ENTRIES = ("answer_rows", "advance_sources", "advance_voices", "batch_rows", "unpack_rows", "find_entity", "new_entity", "take_entity",
-    "grow_index", "trim", "send_rows", "mark_rows", "render_rows",
+    "grow_index", "trim", "send_rows", "mark_rows", "key_rows", "render_rows",
     "find_statement", "add_statement", "drop_statement", "reset_entity", "drop_entity", "freeze_rows", "thaw_rows",
     "fold_rows", "teach", "told", "put_row", "candle_rows", "show_rows", "sweep_rows", "open_rows",
 )  # fmt: skip

@@ -94,8 +94,6 @@ def _put(
     assert record.key is not None
     address = partition.at(record.key)
     entity = store.view(address)
-    if entity.pending:
-        partition.save(address)
     if entity.version >= 0 and log_ms - entity.as_of_ms > limits.expire_ms:
         partition.renew(address)
     tie = crc32(said.id.encode())

@@ -130,10 +130,6 @@ class Fold:
         assert key is not None
         self.partition.store.name_quote(key)
 
-    def save(self, row: int) -> None:
-        """What a checkpoint still has to save changes."""
-        self.partition.save(self.rows[at.R_ENTITY])
-
     def learn(self, row: int) -> None:
         """A window that kernels cannot learn from."""
         self.partition.learn(self.rows[at.R_ENTITY], self.rows[at.R_RECEIVED])
@@ -149,7 +145,6 @@ TURNS: dict[int, Callable[[Fold, int], None]] = {
     at.WHY_MEMORY: Fold.memory,
     at.WHY_INDEX: Fold.index,
     at.WHY_QUOTE: Fold.quote,
-    at.WHY_SAVE: Fold.save,
     at.WHY_LEARN: Fold.learn,
 }
 """What is done about each reason for which the kernel stops; it goes on from there."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from array import array
 from collections import deque
 from collections.abc import Sequence
-from itertools import islice
 
 from msgspec import Struct
 
@@ -52,9 +51,7 @@ class Cut(Struct):
     """A checkpoint on its way out."""
 
     mark: Mark
-    pending: dict[int, None]
-    """Entities still to be saved, by address."""
-    out: list[Output]
+    out: deque[Output]
     special: list[Output]
     queued: int
     """All that was ready to be sent at the cut has gone when so many were taken."""
@@ -301,18 +298,20 @@ class Partition:
         if not addresses:
             return []
         self.store.ready()
-        views = [self.store.view(address) for address in addresses]
         out: list[Output] = []
-        market = self.rules.category == "market"
-        for entity, (data, price, origin) in zip(
-            views, render(views, self.names, self.rules, self.fuser, self.paper), strict=True
+        for address, (key, data, price, origin) in zip(
+            addresses, render(addresses, self.names, self.rules, self.fuser, self.paper), strict=True
         ):
-            out.append((entity.key, data))
-            if market and price is not None and entity.rank > 0:
-                asset = entity.name.partition(":")[2]
-                if self.rates.due(asset, price, entity.as_of_ms):
-                    self.announcements.append(Announcement(asset, price, entity.as_of_ms, entity.version, origin))
+            out.append((key, data))
+            if price is not None:
+                self._announce(self.store.view(address), price, origin)
         return out
+
+    def _announce(self, entity: Entity, price: float, origin: str) -> None:
+        """Tell the rate of an asset in which money is quoted, when it moved."""
+        asset = entity.name.partition(":")[2]
+        if self.rates.due(asset, price, entity.as_of_ms):
+            self.announcements.append(Announcement(asset, price, entity.as_of_ms, entity.version, origin))
 
     def _render_early(self) -> None:
         """Compute the records of all that is dirty before what was learned changes them."""
@@ -365,7 +364,7 @@ class Partition:
     # --- checkpoints ----------------------------------------------------------------------------------------------
 
     def begin_cut(self) -> Cut:
-        """Begin a checkpoint at the current position: from now on, entities are saved before they change."""
+        """Begin a checkpoint at the current position."""
         assert self.cut is None
         self.due.hurry()
         mark = Mark(
@@ -381,50 +380,32 @@ class Partition:
         if learned != self._saved_fuser:
             self._saved_fuser = learned
             special.append(checkpoint.special(FUSER, mark.version, self.log_ms, learned))
+        # All are saved now, which takes some microseconds each: nothing has to be saved later, before it changes.
+        out: deque[Output] = deque((key, None) for key in self.forgotten if not self.store.find(key))
         changed = array("q", self.changed)
-        KERNELS.mark_rows(len(changed), changed.buffer_info()[0], at.F_CHANGED, at.F_PENDING)
-        gone: list[Output] = [(key, None) for key in self.forgotten if not self.store.find(key)]
-        self.cut = Cut(mark, self.changed, gone, special, self.due.queued, self.candles.queued, self.asides_queued)
+        KERNELS.mark_rows(len(changed), changed.buffer_info()[0], at.F_CHANGED, 0)
+        out.extend(zip(self.store.keys(changed), checkpoint.freeze_all(self.store, changed), strict=True))
+        self.cut = Cut(mark, out, special, self.due.queued, self.candles.queued, self.asides_queued)
         self.changed, self.forgotten = {}, {}
         return self.cut
-
-    def save(self, address: int) -> None:
-        """Save one entity of the cut as it is now."""
-        cut = self.cut
-        assert cut is not None
-        del cut.pending[address]
-        self._freeze([address])
-
-    def _freeze(self, addresses: Sequence[int]) -> None:
-        assert self.cut is not None
-        store = self.store
-        self.cut.out += zip(map(store.key, addresses), checkpoint.freeze_all(store, addresses), strict=True)
-        some = array("q", addresses)
-        KERNELS.mark_rows(len(some), some.buffer_info()[0], at.F_PENDING, 0)
 
     def take_cut(self, limit: int) -> list[Output]:
         """Up to `limit` state records of the cut; empty when all are out."""
         cut = self.cut
         assert cut is not None
-        if cut.pending and len(cut.out) < limit:
-            some = list(islice(cut.pending, limit - len(cut.out)))
-            for address in some:
-                del cut.pending[address]
-            self._freeze(some)
-        out, cut.out = cut.out[:limit], cut.out[limit:]
+        out = [cut.out.popleft() for _ in range(min(limit, len(cut.out)))]
         cut.written += len(out)
         return out
 
     def cut_is_out(self) -> bool:
-        """Whether all entities of the cut are saved, and all fused records and bars up to it taken."""
+        """Whether all of the cut is out, and all fused records and bars up to it are taken."""
         cut = self.cut
         assert cut is not None
-        return not cut.pending and not cut.out and self.taken >= cut.queued and self.candles.taken >= cut.queued_candles
+        return not cut.out and self.taken >= cut.queued and self.candles.taken >= cut.queued_candles
 
     def close_cut(self) -> list[Output]:
         """What belongs to the whole partition, the mark last; to be written when everything up to the cut is out."""
         assert self.cut is not None
-        assert not self.cut.pending
         assert not self.cut.out
         return [*self.cut.special, checkpoint.mark_record(self.cut.mark)]
 
@@ -439,8 +420,6 @@ class Partition:
         entity = self.store.view(address)
         if entity.dirty:
             return
-        if self.cut is not None and address in self.cut.pending:
-            self.save(address)
         key = entity.key
         self.changed.pop(address, None)
         self.payloads.pop(address, None)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ctypes
+from array import array
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -21,6 +23,8 @@ FIRST_LINES = 1024
 """Lines of the first index."""
 PAPER = 1024
 """Bytes of the keys that are looked for without asking where they lie."""
+PAGE = 1 << 16
+"""Bytes of keys that are copied at once."""
 
 
 class Store(Memory):
@@ -35,6 +39,8 @@ class Store(Memory):
         self.desk[at.X_SCRATCH] = self.block(at.SCRATCH)
         self.desk[at.X_INDEX] = self.block(FIRST_LINES)
         self.desk[at.X_INDEX_MASK] = FIRST_LINES - 1
+        self._page_at = self.block(PAGE // at.WORD)
+        self._page = memoryview((ctypes.c_uint8 * PAGE).from_address(self._page_at)).cast("B")
         self._paper_at = self.block(PAPER // at.WORD)
         self._paper = memoryview((ctypes.c_uint8 * PAPER).from_address(self._paper_at)).cast("B")
 
@@ -87,6 +93,27 @@ class Store(Memory):
     def key(self, address: int) -> bytes:
         """The key of an entity."""
         return bytes_at(address + at.ENTITY * at.WORD, words_at(address, at.ENTITY)[at.E_KEY])
+
+    def keys(self, addresses: Sequence[int]) -> list[bytes]:
+        """The keys of many entities."""
+        found: list[bytes] = []
+        rows = array("q", addresses)
+        ends = array("q", bytes(at.WORD * len(rows)))
+        page = self._page
+        while len(found) < len(rows):
+            done = len(found)
+            begin = done * at.WORD
+            n = KERNELS.key_rows(
+                len(rows) - done, rows.buffer_info()[0] + begin, self._page_at, PAGE, ends.buffer_info()[0] + begin
+            )
+            if not n:
+                found.append(self.key(rows[done]))
+                continue
+            text, start = bytes(page[: ends[done + n - 1]]), 0
+            for end in ends[done : done + n]:
+                found.append(text[start:end])
+                start = end
+        return found
 
     def view(self, address: int) -> Entity:
         """An entity as Python sees it."""

@@ -101,7 +101,6 @@ class Entity:
     own_quote = _word(at.E_QUOTE)
     dirty = _flag(at.F_DIRTY)
     changed = _flag(at.F_CHANGED)
-    pending = _flag(at.F_PENDING)
     extra = _flag(at.F_EXTRA)
     rendered = _flag(at.F_PAYLOAD)
 

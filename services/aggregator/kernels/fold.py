@@ -143,9 +143,6 @@ def fold_rows(desk: int, rows: int) -> int:
         if e[at.E_VERSION] >= 0 and log - e[at.E_AS_OF] > x[at.X_EXPIRE]:
             why = at.WHY_CAREFUL
             break
-        if e[at.E_FLAGS] & at.F_PENDING:
-            why = at.WHY_SAVE
-            break
         line = find_statement(desk, entity, number)
         newer = True
         if line != 0:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from services.aggregator.compiled.memory import integers
+from services.aggregator.compiled.memory import copy, integers
 from services.aggregator.kernels import layout as at
 
 
@@ -27,4 +27,19 @@ def mark_rows(count: int, entities_at: int, without: int, more: int) -> int:
     for k in range(count):
         e = integers(entities[k], at.ENTITY)
         e[at.E_FLAGS] = e[at.E_FLAGS] & ~without | more
+    return count
+
+
+def key_rows(count: int, entities_at: int, out_at: int, out_bytes: int, ends_at: int) -> int:
+    """Write the keys of these one after another, and where each ends; how many had room."""
+    entities = integers(entities_at, count)
+    ends = integers(ends_at, count)
+    end = 0
+    for k in range(count):
+        n = integers(entities[k], at.ENTITY)[at.E_KEY]
+        if end + n > out_bytes:
+            return k
+        copy(out_at + end, entities[k] + at.ENTITY * at.WORD, n)
+        end += n
+        ends[k] = end
     return count
