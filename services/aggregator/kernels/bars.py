@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from services.aggregator.compiled.memory import copy, floats, integers
-from services.aggregator.kernels.blocks import alloc, bar_words, free_bar, release
+from services.aggregator.kernels.blocks import alloc, bar_words, free_bar
 from services.aggregator.kernels.layout import (
     B_DUE,
     B_NEXT,
@@ -272,15 +272,6 @@ def fuse_bar(desk: int, bar: int, out_at: int) -> None:
     o[O_SOURCES] = sources if traded else voices
 
 
-def bar_fuse(desk: int, entity: int, start: int, out_at: int) -> int:
-    """The unsettled minute that starts then, fused into OHLC words outside the scratch memory; 0 when there is none, else 1."""
-    bar = bar_find(entity, start)
-    if bar == 0:
-        return 0
-    fuse_bar(desk, bar, out_at)
-    return 1
-
-
 def held_roll(entity: int, interval: int, start: int) -> int:
     """Address of the settled minutes of a longer bar; 0 where there are none."""
     rolls = integers(entity, ENTITY)[E_ROLLS]
@@ -367,17 +358,3 @@ def merge(desk: int, entity: int, start: int, part: int) -> None:
         r[R_TRADES] += p[O_TRADES]
         r[R_SOURCES] = max(r[R_SOURCES], p[O_SOURCES])
         r[R_VERSION] = max(r[R_VERSION], p[O_VERSION])
-
-
-def free_bars(desk: int, entity: int) -> None:
-    """Release all bars of an entity, the longer ones as well."""
-    e = integers(entity, ENTITY)
-    bar = e[E_BARS]
-    while bar != 0:
-        following = integers(bar, BAR)[B_NEXT]
-        free_bar(desk, bar)
-        bar = following
-    if e[E_ROLLS] != 0:
-        release(desk, e[E_ROLLS], ROLLS * ROLL)
-    e[E_BARS] = 0
-    e[E_ROLLS] = 0

@@ -68,7 +68,7 @@ class World:
         assert [shape(minute) for minute in self.view.bars or ()] == [expected(minute) for minute in minutes]
         desk = self.store.desk_at
         for minute in minutes:
-            assert self.call("bar_fuse", desk, self.entity, minute.start, self.out) == 1
+            self.call("fuse_bar", desk, self.call("bar_find", self.entity, minute.start), self.out)
             assert ohlc(self.out) == minute.fused()
         starts = {minute.start for minute in [*minutes, *self.reference.settled]}
         for interval, width in list(enumerate(WIDTHS))[1:]:
@@ -154,7 +154,7 @@ def test_what_is_given_back_is_used_again(call: Call) -> None:
             world.send(T0 + minute * MINUTE)
         world.call("bar_settle", world.store.desk_at, world.entity, T0 + 2 * MINUTE)
         assert world.view.rolls is not None
-        world.call("free_bars", world.store.desk_at, world.entity)
+        world.store.reset(world.entity)
         assert (world.view.bars, world.view.rolls) == (None, None)
         world.reference.minutes.clear()
         ends.add(world.store.desk[at.X_NEXT])
