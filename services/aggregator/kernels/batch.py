@@ -45,7 +45,9 @@ def write_varint(out: Array, at: int, value: int) -> int:
     return at + 1
 
 
-def batch_rows(text: int, spans: int, first: int, count: int, out_at: int, room: int, headers: int, headers_n: int) -> int:
+def batch_rows(
+    text: int, spans: int, first: int, count: int, out_at: int, room: int, headers: int, headers_n: int
+) -> int:
     """Write rows `first` to `count` behind the room for a head, as many as fit; returns where it ended.
 
     `headers` are those of tombstones, their number included; 0 bytes of them: none.
@@ -116,7 +118,9 @@ def varint(text: Array, at: int, end: int) -> int:
     return (found >> 1) ^ -(found & 1)
 
 
-def unpack_rows(text_at: int, text_n: int, batches_at: int, batches: int, position: int, columns_at: int, room: int) -> int:
+def unpack_rows(
+    text_at: int, text_n: int, batches_at: int, batches: int, position: int, columns_at: int, room: int
+) -> int:
     """Read the records of these batches from offset `position` on into columns of `room` words; returns how many there are.
 
     -1 when they are not what they should be. The answer also stands in the first word of the table of batches, because the
