@@ -289,6 +289,7 @@ class Tables:
             if spec.number:
                 line = self.metrics.line(self.number_of[spec.name])
                 self.metrics.words[line + at.M_SPEC] = numbers.row_of(spec)
+                self.metrics.words[line + at.M_ROW] = state.rows.get((spec.name, ""), 0)
         self._memory.desk[at.X_FUSION] = numbers.context()
         stride = self.providers.room
         rows = words_at(self._rows[1], self._rows[0])

@@ -99,9 +99,10 @@ P_METRIC, P_LOW, P_HIGH, PLACE = range(4)  # low and high (f)
     M_METHOD,  # address of `"method":"..."`
     M_METHOD_N,
     M_KEEP,  # ms
+    M_ROW,  # its own row in fusion's table of sources; 0 while it has none
     M_ID,  # CRC-32 of its name: what stands for it in states
     METRIC,
-) = range(12)
+) = range(13)
 # One provider: its name as JSON text with quotes; its number among fusion's providers, -1 for none.
 A_NAME, A_NAME_N, A_PID, PROVIDER = range(4)
 # One group: its number among fusion's groups; below 0, and its own, where fusion does not know it.

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from services.aggregator.compiled.memory import floats, integers
 from services.aggregator.kernels import layout as lay
-from services.aggregator.kernels.fuse import fill_window, fuse, lesson_of
+from services.aggregator.kernels.enrol import enrol
+from services.aggregator.kernels.fuse import fuse, lesson_of
 from services.aggregator.kernels.gather import (
     C_PROVIDER,
     CLAIM,
@@ -57,7 +58,7 @@ def agree(desk: int, entity: int, window: int) -> None:
 def teach(desk: int, entity: int, received: int) -> int:
     """Learn from the windows that close between the newest statement and this receive time.
 
-    1 where Python must, and nothing was changed: something needs a closer look, or there is no room for a source yet.
+    1 where Python must, and nothing was learned: something needs a closer look, or a source has no number among fusion's yet.
     """
     x = integers(desk, lay.DESK)
     e = integers(entity, lay.ENTITY)
@@ -71,11 +72,7 @@ def teach(desk: int, entity: int, received: int) -> int:
     count = integers(x[lay.X_SCRATCH], 1)[0]
     for k in range(count):
         if closes(desk, entity, windows[k], received):
-            line = lesson_of(entity, integers(windows[k], WINDOW)[W_METRIC])
-            if line == 0:
-                return 1
-            lesson = integers(line, lay.LESSON)
-            if fill_window(desk, windows[k], lesson[lay.L_ENTRY], lesson[lay.L_CAPACITY]) != 0:
+            if not enrol(desk, entity, windows[k]):
                 return 1
     judged = peers(desk)
     if judged != 0:
