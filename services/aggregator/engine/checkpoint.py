@@ -10,18 +10,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from itertools import chain
 from typing import TYPE_CHECKING
-from zlib import crc32
 
 import numpy as np
-from msgspec import MsgspecError, Raw, Struct, msgpack
+from msgspec import MsgspecError, Struct, msgpack
 
-from schemas.events import Value
 from services.aggregator.compiled.kernels import KERNELS
 from services.aggregator.engine import earlier
 from services.aggregator.engine.memory import address_of
-from services.aggregator.engine.model import EPOCH_SPAN, Entity
+from services.aggregator.engine.model import EPOCH_SPAN
 from services.aggregator.engine.rates import Rate
-from services.aggregator.engine.windows import Bar, Roll
 from services.aggregator.kernels.layout import MARGIN
 from services.aggregator.kernels.thaw import NO_KEY, SPREAD
 
@@ -37,17 +34,6 @@ HEAD_BYTES = 14
 
 VERSION_HEADER = "version"
 """Header of a tombstone: the version (8 bytes, big-endian) at which the entity was forgotten."""
-
-_SlotRow = tuple[int, int, int, float | None, tuple[Value, ...]]
-
-
-class _Body(Struct, array_like=True):
-    slots: list[_SlotRow]
-    bars: list[Bar] | None
-    rolls: list[Roll] | None
-    seen: dict[int, list[int]] | None
-    learned: bytes | None
-    agreed: dict[str, int] | None = None
 
 
 class Mark(Struct, array_like=True):
@@ -76,7 +62,6 @@ class Mark(Struct, array_like=True):
 
 
 _encode_body = msgpack.Encoder().encode
-_decode_body = msgpack.Decoder(_Body).decode
 _decode_mark = msgpack.Decoder(Mark).decode
 
 
@@ -88,58 +73,6 @@ def head(version: int, as_of_ms: int) -> bytes:
 def as_of(value: bytes) -> int:
     """as_of_ms of a state value, unread."""
     return int.from_bytes(value[VERSION_BYTES:HEAD_BYTES], "big")
-
-
-def freeze(entity: Entity, learned: bytes | None) -> bytes:
-    """The state value of an entity."""
-    as_of_ms = entity.as_of_ms
-    rows: list[_SlotRow] = []
-    for number, (ts_ms, tie, rate, values) in entity.slots.items():
-        rows.append((
-            number, as_of_ms - ts_ms, tie if isinstance(tie, int) else crc32(tie.encode()),
-            rate, values,
-        ))  # fmt: skip
-    seen = {number: list(ties) for number, ties in entity.seen.items()} if entity.seen else None
-    return head(entity.version, as_of_ms) + _encode_body(
-        _Body(rows, entity.bars, entity.rolls, seen, learned, entity.agreed)
-    )
-
-
-def thaw(key: bytes, value: bytes) -> tuple[Entity, bytes | None]:
-    """The entity of a state value, and what the fuser had learned about it."""
-    body = _decode_body(memoryview(value)[HEAD_BYTES:])
-    entity = Entity(key)
-    entity.version = int.from_bytes(value[:VERSION_BYTES], "big")
-    entity.as_of_ms = as_of_ms = as_of(value)
-    slots = entity.slots
-    for number, age_ms, tie, rate, values in body.slots:
-        slots[number] = (as_of_ms - age_ms, tie, rate, values)
-    entity.bars = body.bars
-    entity.rolls = body.rolls
-    entity.agreed = body.agreed
-    entity.seen = {number: dict.fromkeys(ties) for number, ties in body.seen.items()} if body.seen else None
-    return entity, body.learned
-
-
-class _Start(Struct, array_like=True, gc=False):
-    """The front of a bar; what follows is skipped unread."""
-
-    start_ms: int
-
-
-class _Front(Struct, array_like=True, gc=False):
-    """The front of a body, as far as its bars."""
-
-    slots: Raw
-    bars: list[_Start] | None
-
-
-_decode_front = msgpack.Decoder(_Front).decode
-
-
-def bar_starts(value: bytes) -> list[int]:
-    """Starts of the unsettled bars in a state value, without reading what is in them."""
-    return [bar.start_ms for bar in _decode_front(memoryview(value)[HEAD_BYTES:]).bars or ()]
 
 
 ROOM = 1 << 20

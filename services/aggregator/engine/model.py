@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from msgspec import Struct
 
@@ -198,53 +198,6 @@ ts_ms; tie: id of the statement or its CRC-32, decides between equal times; rate
 source's quote when it was folded, None when unknown then; values, in the order of the shape's names. Values and not a
 dictionary, because a hundred thousand of these have to fit, and to stay in the processor's cache.
 """
-
-
-class Entity:
-    """What all sources last said about one entity, and what is still to be done about it."""
-
-    __slots__ = (
-        "agreed",
-        "as_of_ms",
-        "bars",
-        "candle_at_ms",
-        "dirty",
-        "key",
-        "learn_at_ms",
-        "name",
-        "payload",
-        "rolls",
-        "seen",
-        "sent_at_ms",
-        "slots",
-        "version",
-        "waits",
-    )
-
-    def __init__(self, key: bytes) -> None:
-        self.key = key
-        self.name = key.decode()
-        self.version = -1
-        self.as_of_ms = 0
-        self.slots: dict[int, Slot] = {}
-        self.learn_at_ms = 0
-        """Receive time from which on the learning window has changed."""
-        self.bars: list[Any] | None = None
-        """Unsettled minute bars, oldest first (windows.Bar)."""
-        self.rolls: list[Any] | None = None
-        """Settled part of the current bar of each longer interval (windows.Roll)."""
-        self.seen: dict[int, dict[int, None]] | None = None
-        """Source -> recent trade ids, so that a trade told twice counts once."""
-        self.agreed: dict[str, int] | None = None
-        """Provider -> since when its price agrees with the others' (quarantine)."""
-        self.dirty = False
-        """Whether something is to be sent."""
-        self.waits = False
-        """Whether it stands in the queue of keys that wait for their interval."""
-        self.payload: bytes | None = None
-        """The record, when it had to be computed before it was due."""
-        self.sent_at_ms = -(10**9)
-        self.candle_at_ms = -(10**9)
 
 
 class Reason(Enum):

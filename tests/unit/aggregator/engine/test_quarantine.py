@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from schemas.events import Raw
 from services.aggregator.engine import Partition
-from services.aggregator.engine.checkpoint import freeze, thaw
+from services.aggregator.engine.checkpoint import freeze_all, thaw_all
 from services.aggregator.engine.fold import fold
 from services.aggregator.engine.quarantine import BOUNDS, agreed_price
 from tests.unit.aggregator.engine.logs import folded, log, raw, rules, sent
@@ -124,11 +124,14 @@ def test_two_newcomers_that_agree_cannot_throw_out_those_who_belong_to_the_asset
 
 def test_the_memory_is_in_the_checkpoint() -> None:
     partition = folded(log(*ticks(FAIR, 0, MINUTE)))
-    entity = partition.entity(COIN.encode())
-    assert entity is not None
-    assert set(entity.agreed or {}) == set(FAIR)
-    back, _ = thaw(entity.key, freeze(entity, None))
-    assert back.agreed == entity.agreed
+    store, key = partition.store, COIN.encode()
+    address = store.find(key)
+    agreed = store.view(address).agreed
+    assert set(agreed or {}) == set(FAIR)
+    (state,) = freeze_all(store, [address])
+    store.drop(address)
+    assert thaw_all(store, {key: state}) == []
+    assert store.view(store.find(key)).agreed == agreed
 
 
 @given(st.lists(st.floats(1.0, 1000.0), min_size=4, max_size=24), st.integers(0, 20))
