@@ -11,13 +11,12 @@ from array import array
 from collections import deque
 from collections.abc import Iterable, Sequence
 from ctypes import addressof, c_char
-from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from services.aggregator.compiled.kernels import KERNELS
 from services.aggregator.engine.model import MINUTE_MS, ORIGINS, Output
 from services.aggregator.kernels.bars import MADE, REOPENED, WIDTHS
-from services.aggregator.kernels.candle import TELL
+from services.aggregator.kernels.candle import TELL, U_HEARD
 from services.aggregator.kernels.closing import EXPIRED
 from services.aggregator.kernels.layout import WORD, X_CLOSED
 
@@ -242,27 +241,32 @@ class Candles:
             if self._gone:
                 items = [item for place, item in enumerate(items, self.taken) if place >= self._gone.get(item[0], 0)]
             self.taken = self.queued - len(queue)
-            busy: list[Item] = []
-            for (entity, _, start_ms), heard in zip(items, self._write(items, out), strict=True):
-                if heard < BUSY:
-                    continue
-                if self.partition.behind:
-                    self._held[entity] = None
-                else:
-                    busy += self._current(entity, start_ms)
-            self._write(busy, out)
+            heard = self._write(items, out)
+            if heard and max(heard) >= BUSY:
+                self._write_longer([item for item, said in zip(items, heard, strict=True) if said >= BUSY], out)
         if not queue:
             self._gone.clear()
         self.partition.counts.candles += len(out)
         return out
 
-    def _write(self, items: list[Item], out: list[Output]) -> list[int]:
+    def _write_longer(self, minutes: list[Item], out: list[Output]) -> None:
+        """Append the longer bars in which these lie, unless the log is far ahead."""
+        if self.partition.behind:
+            self._held.update(dict.fromkeys(entity for entity, _, _ in minutes))
+            return
+        self._write([item for entity, _, start_ms in minutes for item in self._current(entity, start_ms)], out)
+
+    def _write(self, items: list[Item], out: list[Output]) -> array[int]:
         """Append the records of these bars, as far as there is anything to send; how much was said in each closed minute."""
-        heard: list[int] = []
+        heard = array("q")
+        words = self.store.words
         while len(heard) < len(items):
             left = items[len(heard) :] if heard else items
             asks = array("q", (self.closed_version, self.swept_ms, self.swept_version))
-            asks.extend(chain.from_iterable((*item, self._origin(item[0])) for item in left))
+            if words:
+                asks.extend([word for item in left for word in (*item, self._origin(item[0]))])
+            else:
+                asks.extend([word for entity, interval, start_ms in left for word in (entity, interval, start_ms, 0)])
             tells = array("q", bytes(TELL * WORD * len(left)))
             page = self._page
             done = KERNELS.candle_rows(
@@ -272,12 +276,14 @@ class Candles:
                 # The first needs more than there is: a key may be long.
                 self._page = _Page(max(PAGE_BYTES, 2 * len(page.memory)))
                 continue
-            memory = page.memory
-            fields = iter(tells[: done * TELL])
-            for key, key_end, value, value_end, said in zip(fields, fields, fields, fields, fields, strict=True):
-                heard.append(said)
-                if value_end:
-                    out.append((memory[key:key_end], memory[value:value_end]))
+            memory, told = page.memory, tells[: done * TELL]
+            fields = iter(told)
+            out += [
+                (memory[key:key_end], memory[value:value_end])
+                for key, key_end, value, value_end, _ in zip(fields, fields, fields, fields, fields, strict=True)
+                if value_end
+            ]
+            heard += told[U_HEARD::TELL]
         return heard
 
     def _origin(self, entity: int) -> int:
