@@ -92,7 +92,7 @@ def freeze_all(store: Store, addresses: Sequence[int]) -> list[bytes]:
             store.desk_at, len(rest), rest.ctypes.data, out.ctypes.data, len(room), spans.ctypes.data
         )
         view = memoryview(room)
-        found += [bytes(view[begin:end]) for begin, end in spans[:done].tolist()]
+        found += [bytes(view[begin:end]) for begin, end in zip(*spans[:done].T.tolist(), strict=True)]
         if not done:
             room = bytearray(2 * len(room))
     if store.words:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -132,24 +131,6 @@ def test_an_old_owner_that_writes_late_changes_nothing() -> None:
         key: recovered(current).entity(key).version for key in new.entities
     }
     assert recovered(current + late).position == recovered(current).position
-
-
-def test_entities_at_rest_are_kept_as_their_bytes_and_come_back_as_they_were(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("services.aggregator.engine.partition.HOT_KEPT", 0)
-    records = busy(150)
-    partition = folded(records)
-    before = {
-        key: (partition.entity(key).version, dict(partition.entity(key).slots)) for key in list(partition.entities)
-    }
-    cut(partition)
-    assert {type(held) for held in partition.entities.values()} == {bytes}
-    after = {key: partition.entity(key) for key in list(partition.entities)}
-    assert {key: entity.version for key, entity in after.items()} == {
-        key: version for key, (version, _) in before.items()
-    }
-    assert {key: {n: (s[0], s[2], s[3]) for n, s in entity.slots.items()} for key, entity in after.items()} == {
-        key: {n: (s[0], s[2], s[3]) for n, s in slots.items()} for key, (_, slots) in before.items()
-    }
 
 
 def test_whom_nobody_speaks_of_is_forgotten_with_a_tombstone_for_readers_and_for_recovery() -> None:
