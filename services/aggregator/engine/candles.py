@@ -5,18 +5,16 @@ The bars lie in the memory of the entities (kernels/bars.py); here stands which 
 
 from __future__ import annotations
 
-import mmap
 import struct
 from array import array
 from collections import deque
 from collections.abc import Iterable, Sequence
-from ctypes import addressof, c_char
 from typing import TYPE_CHECKING, Any
 
 from services.aggregator.compiled.kernels import KERNELS
 from services.aggregator.engine.model import MINUTE_MS, ORIGINS, Output
 from services.aggregator.kernels.bars import MADE, REOPENED, WIDTHS
-from services.aggregator.kernels.candle import TELL, U_HEARD
+from services.aggregator.kernels.candle import TELL, U_HEARD, U_VALUE_END
 from services.aggregator.kernels.closing import EXPIRED
 from services.aggregator.kernels.layout import WORD, X_CLOSED
 
@@ -67,7 +65,8 @@ class Candles:
         self._gone: dict[int, int] = {}
         """Forgotten entities of which something may stand in the queue -> `queued` then: what was queued before is not theirs
         who live at the address now."""
-        self._page = _Page(0)
+        self._page = array("B")
+        """Where kernels write bars."""
 
     @property
     def closed_ms(self) -> int:
@@ -102,7 +101,7 @@ class Candles:
                     self.store.desk_at, len(entities), _address(entities), _address(found), FOUND_AT_ONCE
                 )
                 for k in range(1, 2 * n, 2):
-                    self.open(found[k], found[k + 1])
+                    self.opened(found[k], found[k + 1])
                 entities = entities[found[0] :]
         if mark.sweeping:
             self._begin_sweep()
@@ -119,15 +118,15 @@ class Candles:
         row = array("q", _pack(entity, source, ts_ms, price, size or 0.0, size is not None, number, version))
         said = KERNELS.put_row(store.desk_at, _address(row))
         if said & REOPENED:
-            self.reopen(entity, ts_ms - ts_ms % MINUTE_MS)
+            self.reopened(entity, ts_ms - ts_ms % MINUTE_MS)
         elif said == MADE:
-            self.open(entity, ts_ms - ts_ms % MINUTE_MS)
+            self.opened(entity, ts_ms - ts_ms % MINUTE_MS)
 
-    def open(self, entity: int, start_ms: int) -> None:
+    def opened(self, entity: int, start_ms: int) -> None:
         """A bar was made in an open minute."""
         self.index.setdefault(start_ms, []).append(entity)
 
-    def reopen(self, entity: int, start_ms: int) -> None:
+    def reopened(self, entity: int, start_ms: int) -> None:
         """The bar of a closed minute changed, which was sent as it had been: it is sent again, as are the longer ones."""
         self._queue(entity, BASE, start_ms)
         for number, width in LONGER:
@@ -270,16 +269,17 @@ class Candles:
             tells = array("q", bytes(TELL * WORD * len(left)))
             page = self._page
             done = KERNELS.candle_rows(
-                self.store.desk_at, len(left), _address(asks), page.address, len(page.memory), _address(tells)
+                self.store.desk_at, len(left), _address(asks), _address(page), len(page), _address(tells)
             )
             if not done:
                 # The first needs more than there is: a key may be long.
-                self._page = _Page(max(PAGE_BYTES, 2 * len(page.memory)))
+                self._page = array("B", bytes(max(PAGE_BYTES, 2 * len(page))))
                 continue
-            memory, told = page.memory, tells[: done * TELL]
+            told = tells[: done * TELL]
+            text = page[: max(told[U_VALUE_END::TELL])].tobytes()
             fields = iter(told)
             out += [
-                (memory[key:key_end], memory[value:value_end])
+                (text[key:key_end], text[value:value_end])
                 for key, key_end, value, value_end, _ in zip(fields, fields, fields, fields, fields, strict=True)
                 if value_end
             ]
@@ -293,14 +293,6 @@ class Candles:
             return 0
         listed = self.store.tables.listed
         return max(ORIGINS[listed[number].origin] for number in words)
-
-
-class _Page:
-    """Memory into which kernels write."""
-
-    def __init__(self, size: int) -> None:
-        self.memory: mmap.mmap | bytes = mmap.mmap(-1, size) if size else b""
-        self.address = addressof(c_char.from_buffer(self.memory)) if size else 0
 
 
 def _address(words: array[int]) -> int:

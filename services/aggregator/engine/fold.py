@@ -79,11 +79,11 @@ class Fold:
         if n := rows[at.R_OPENED]:
             opened = self.opened
             for k in range(0, 2 * n, 2):
-                partition.candles.open(opened[k], opened[k + 1])
+                partition.candles.opened(opened[k], opened[k + 1])
         if n := rows[at.R_REOPENED]:
             reopened = self.reopened
             for k in range(0, 2 * n, 2):
-                partition.candles.reopen(reopened[k], reopened[k + 1])
+                partition.candles.reopened(reopened[k], reopened[k + 1])
         counts = partition.counts
         counts.folded += rows[at.R_FOLDED]
         counts.replayed += rows[at.R_REPLAYED]
