@@ -18,9 +18,10 @@ Call = Callable[..., Any]
 
 
 @pytest.fixture(params=["plain", "compiled"])
-def call(request: pytest.FixtureRequest, compiled: dict[str, Any]) -> Call:
+def call(request: pytest.FixtureRequest) -> Call:
     """The kernels by name."""
     if request.param == "compiled":
+        compiled: dict[str, Any] = request.getfixturevalue("compiled")
         return lambda name, *arguments: compiled[name](*arguments)
     plain = {**vars(trades), **vars(bars)}
     return lambda name, *arguments: plain[name](*arguments)
@@ -122,6 +123,15 @@ def test_what_bar_add_says(call: Call) -> None:
     world.compare()
 
 
+def test_of_one_time_the_first_price_opens_and_the_last_closes(call: Call) -> None:
+    world = World(call)
+    for price in (3.0, 1.0, 4.0, 2.0):
+        world.add(1, T0 + 5, price)
+    world.compare()
+    ((_, said),) = (world.view.bars or ())[0].voices
+    assert (said.open, said.high, said.low, said.close) == (3.0, 4.0, 1.0, 2.0)
+
+
 def test_a_minute_that_takes_no_more_stays_until_it_was_sent(call: Call) -> None:
     world = World(call)
     world.add(1, T0, 10.0)
@@ -175,6 +185,15 @@ def test_a_trade_is_known_while_it_is_among_the_last_of_its_source(call: Call, t
             if len(seen) > at.TRADES:
                 del seen[next(iter(seen))]
     assert (store.view(entity).seen or {}) == {source: list(seen) for source, seen in known.items()}
+
+
+def test_the_oldest_id_gives_way_when_there_are_too_many(call: Call) -> None:
+    store, entity = new_store()
+    for crc in range(3 * at.TRADES):
+        assert call("told", store.desk_at, entity, 1, crc) == 0
+    kept = list(range(2 * at.TRADES, 3 * at.TRADES))
+    assert store.view(entity).seen == {1: kept}
+    assert [call("told", store.desk_at, entity, 1, crc) for crc in (*kept, 2 * at.TRADES - 1)] == [1] * at.TRADES + [0]
 
 
 def test_the_greatest_and_the_least_ids_are_told_apart(call: Call) -> None:

@@ -29,9 +29,10 @@ ROOM = 1 << 16
 
 
 @pytest.fixture(params=["plain", "compiled"])
-def call(request: pytest.FixtureRequest, compiled: dict[str, Any]) -> Call:
+def call(request: pytest.FixtureRequest) -> Call:
     """The kernels by name."""
     if request.param == "compiled":
+        compiled: dict[str, Any] = request.getfixturevalue("compiled")
         return lambda name, *arguments: compiled[name](*arguments)
     plain = {**vars(names), **vars(bars), **vars(candle), **vars(closing)}
     return lambda name, *arguments: plain[name](*arguments)
@@ -206,8 +207,8 @@ def test_the_newest_minute_is_shown_when_it_changed_and_was_not_shown_for_a_whil
 
 def test_a_sweep_finds_what_ends_and_what_is_expired(call: Call) -> None:
     store, never = new_store(b"pair:never/usd")
-    keys = (b"pair:a/usd", b"pair:b/usd", b"pair:c/usd", b"pair:d/usd")
-    a, b, old, expired = (store.entity(key) for key in keys)
+    keys = (b"pair:a/usd", b"pair:b/usd", b"pair:c/usd", b"pair:d/usd", b"pair:e/usd")
+    a, b, old, expired, last = (store.entity(key) for key in keys)
     swept = T0 + HOUR
     store.desk[at.X_LOG] = T0
     quote(store, a, swept - MINUTE, 1.0)
@@ -221,12 +222,13 @@ def test_a_sweep_finds_what_ends_and_what_is_expired(call: Call) -> None:
         (b, swept),
         (old, swept - HOUR - store.desk[at.X_SKEW] - 1),
         (expired, swept - store.desk[at.X_EXPIRE] - 1),
+        (last, swept - store.desk[at.X_EXPIRE]),
     ):
         integers(entity, at.ENTITY)[at.E_AS_OF] = as_of
-    rows, found = array("q", [never, a, b, old, expired]), array("q", bytes(160))
+    rows, found = array("q", [never, a, b, old, expired, last]), array("q", bytes(160))
 
     def sweep(at_ms: int, with_bars: int) -> list[int]:
-        n = call("sweep_rows", store.desk_at, 5, address(rows), at_ms, with_bars, address(found))
+        n = call("sweep_rows", store.desk_at, 6, address(rows), at_ms, with_bars, address(found))
         return found[: 2 * n].tolist()
 
     # Of an hour: 5m, 15m and 1h end.
