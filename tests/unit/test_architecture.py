@@ -80,9 +80,12 @@ PURE = (
     "services.collector.stream.book",
     "services.collector.stream.dialects",
     "services.collector.stream.tops",
+    "services.aggregator.compiled",
+    "services.aggregator.compiled.[!b]*",
     "services.aggregator.engine*",
     "services.aggregator.fusion",
     "services.aggregator.fusion.[!b]*",
+    "services.aggregator.kernels*",
     "services.aggregator.signals*",
     "services.gateway.view*",
     "services.gateway.codes",
@@ -141,6 +144,26 @@ PURE_EXCEPTIONS = (
         for what in ("ctypes", "mmap", "platform")
     ),
     Exception_("services.aggregator.compiled.memory", "ctypes", "kernels read memory by its address, compiled or not"),
+    *(
+        Exception_("services.aggregator.engine.memory", what, "the state of entities lies outside of Python")
+        for what in ("ctypes", "mmap")
+    ),
+    *(
+        Exception_(f"services.aggregator.engine.{name}", "ctypes", "lends memory of kernels to Python by its address")
+        for name in ("lessons", "render")
+    ),
+    *(
+        Exception_(
+            f"services.aggregator.compiled.{name}", what, "primitives of kernels that only the compiler can write"
+        )
+        for name, what in (
+            ("numbers", "llvmlite"),
+            ("numbers", "numba"),
+            ("text", "ctypes"),
+            ("text", "llvmlite"),
+            ("text", "numba"),
+        )
+    ),
     Exception_("services.aggregator.fusion.cli", "sys", "a command reads lines and writes lines"),
     Exception_("services.aggregator.compiled.kernels", "threading", "compiled once, whoever asks first"),
 )
@@ -222,8 +245,13 @@ STAGES: dict[str, dict[str, tuple[str, str]]] = {
         ),
     },
     "aggregator": {
-        "engine": ("fusion", "a fold ends in an answer"),
-        "driver": ("compiled engine kernels", "hands it batches, and writes what it emits, packed and unpacked by kernels"),
+        "engine": ("compiled fusion kernels", "a fold ends in an answer; kernels do most of both"),
+        "fusion": ("compiled", "its inner loops are compiled"),
+        "kernels": ("compiled fusion", "they read and write memory by address, and call what fusion compiles"),
+        "driver": (
+            "compiled engine kernels",
+            "hands it batches, and writes what it emits, packed and unpacked by kernels",
+        ),
         "signals": ("fusion", "the newsroom decides by the fusion of lists which stories are one"),
     },
     "gateway": {

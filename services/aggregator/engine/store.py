@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 from array import array
 from collections.abc import Sequence
 
@@ -40,9 +39,9 @@ class Store(Memory):
         self.desk[at.X_INDEX] = self.block(FIRST_LINES)
         self.desk[at.X_INDEX_MASK] = FIRST_LINES - 1
         self._page_at = self.block(PAGE // at.WORD)
-        self._page = memoryview((ctypes.c_uint8 * PAGE).from_address(self._page_at)).cast("B")
+        self._page = words_at(self._page_at, PAGE // at.WORD).cast("B")
         self._paper_at = self.block(PAPER // at.WORD)
-        self._paper = memoryview((ctypes.c_uint8 * PAPER).from_address(self._paper_at)).cast("B")
+        self._paper = words_at(self._paper_at, PAPER // at.WORD).cast("B")
 
     # --- entities by key ------------------------------------------------------------------------------------------
 
