@@ -132,7 +132,6 @@ class Source:
         "number",
         "numeric",
         "origin",
-        "plain_numbers",
         "plan",
         "provider",
         "quote",
@@ -155,7 +154,6 @@ class Source:
         taken: bool,
         rank: int,
         fresh_ms: int,
-        plain_numbers: bool,
     ) -> None:
         self.number = number
         self.provider = provider
@@ -179,8 +177,6 @@ class Source:
             shape.candle,
             shape.keep_ms,
         )
-        self.plain_numbers = plain_numbers
-        """Whether all it says are numbers, to which no named rule is applied."""
         self.voice: Voice = (provider, group, weight, shape.names, frozenset(shape.names), fresh_ms, ORIGINS[origin])
 
 

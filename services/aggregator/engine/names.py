@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from msgspec import msgpack
 
 from services.aggregator.engine.model import Source
-from services.aggregator.engine.rules import ROBUST, Rules
+from services.aggregator.engine.rules import Rules
 
 if TYPE_CHECKING:
     from services.aggregator.engine.tables import Tables
@@ -36,8 +36,6 @@ class Names:
             rank = self.rules.ranks.get(quote or "", len(self.rules.ranks)) if shape.money else 0
             number = len(self.sources)
             fresh_ms = min((self.rules.freshness_ms.get(name, 0) for name in metrics), default=0)
-            specs = tuple(self.rules.specs[name] for name in metrics if name in self.rules.specs)
-            plain = bool(specs) and len(specs) == len(metrics) and all(s.number and s.strategy == ROBUST for s in specs)
             found = Source(
                 number,
                 provider,
@@ -50,7 +48,6 @@ class Names:
                 taken,
                 rank,
                 fresh_ms,
-                plain,
             )
             self.sources.append(found)
             self.by_key[key] = found

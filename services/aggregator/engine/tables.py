@@ -25,6 +25,8 @@ UNKNOWN_GROUP = -1 - 8 * MOST_ROWS
 """Numbers of groups that fusion does not know go down from here, below those that it gives to strangers itself."""
 NO_BAR, QUOTES, TRADES = range(3)
 """N_BAR: what bars are made of."""
+RULES = {ROBUST: at.RULE_MODEL, "median": at.RULE_MEDIAN, "most_recent": at.RULE_NEWEST}
+"""Strategy -> M_RULE."""
 PRICE_TOLD = {"market": "price"}
 """Category -> metric whose value is told beside a record: assets in which money is quoted are valued by it."""
 
@@ -118,7 +120,7 @@ class Tables:
         words[line + at.M_MONEY] = spec.money
         words[line + at.M_FRESH] = spec.freshness_ms
         words[line + at.M_WINDOW] = spec.window_ms
-        words[line + at.M_ROBUST] = spec.number and spec.strategy == ROBUST
+        words[line + at.M_RULE] = RULES.get(spec.strategy, at.RULE_PYTHON) if spec.number else at.RULE_PYTHON
         name, method = (msgspec.json.encode(text).decode() for text in (spec.name, spec.strategy))
         words[line + at.M_NAME], words[line + at.M_NAME_N] = self._text(f'{name}:{{"value":')
         words[line + at.M_METHOD], words[line + at.M_METHOD_N] = self._text(f'"method":{method}')

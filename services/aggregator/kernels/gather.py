@@ -192,8 +192,6 @@ def hear(desk: int, entity: int) -> int:
         for v in range(values):
             metric = places[v * lay.PLACE + lay.P_METRIC]
             m = integers(x[lay.X_METRICS] + metric * lay.METRIC * lay.WORD, lay.METRIC)
-            if m[lay.M_ROBUST] == 0:
-                return 1
             window = head[HEAD + metric]
             w = integers(window, WINDOW)
             said = w[W_SAID]

@@ -93,7 +93,7 @@ P_METRIC, P_LOW, P_HIGH, PLACE = range(4)  # low and high (f)
     M_MONEY,  # whether it is counted in the quote
     M_FRESH,  # age in ms from which on it is stale
     M_WINDOW,  # width of its learning window in ms
-    M_ROBUST,  # 1 where the model alone answers: no named rule, a number
+    M_RULE,  # who chooses its value, of RULE_*
     M_NAME,  # address of its opening in a record: `"price":{` and so on up to its value
     M_NAME_N,  # bytes of that
     M_METHOD,  # address of `"method":"..."`
@@ -103,6 +103,8 @@ P_METRIC, P_LOW, P_HIGH, PLACE = range(4)  # low and high (f)
     M_ID,  # CRC-32 of its name: what stands for it in states
     METRIC,
 ) = range(13)
+RULE_PYTHON, RULE_MODEL, RULE_MEDIAN, RULE_NEWEST = range(4)
+"""Python, for words and rarer rules; fusion's model alone; named rules of fusion.strategies."""
 # One provider: its name as JSON text with quotes; its number among fusion's providers, -1 for none.
 A_NAME, A_NAME_N, A_PID, PROVIDER = range(4)
 # One group: its number among fusion's groups; below 0, and its own, where fusion does not know it.

@@ -9,6 +9,7 @@ from services.aggregator.fusion import layout as col
 from services.aggregator.fusion.rows import ROUNDED_ABOVE, ROUNDED_BELOW, WORK_AT
 from services.aggregator.kernels import layout as lay
 from services.aggregator.kernels import pieces
+from services.aggregator.kernels.choose import choose
 from services.aggregator.kernels.digits import rounded_share, write_digits, write_float, write_int
 from services.aggregator.kernels.fuse import fuse, lesson_of
 from services.aggregator.kernels.gather import (
@@ -85,7 +86,7 @@ def put_claims(desk: int, entity: int, window: int, out_at: int, out_bytes: int,
         if share > 0.0:
             at = put_share(out_at, out_bytes, at, pieces.WEIGHT_1, pieces.WEIGHT_2, 10, share)
         why = int(work[col.CODE, i])
-        if not all_used and why != col.USED:
+        if not all_used and why != col.USED and not work[col.SHARE, i] > 0.0:
             at = put_why(out_at, at, why)
         at = put(out_at, at, pieces.CLOSE, 0, 1)
     return at
@@ -161,11 +162,15 @@ def put_metric(desk: int, entity: int, window: int, out_at: int, out_bytes: int,
         capacity = lesson[lay.L_CAPACITY]
     o_at = x[lay.X_SCRATCH] + G_OUT * lay.WORD
     used = fuse(desk, entity, window, entry, capacity, 0)
-    if used == 0.0 or not tellable(o_at):
+    if used == 0.0 or m[lay.M_RULE] == lay.RULE_PYTHON or not tellable(o_at):
         return -1
     o = floats(o_at, col.OUT_WIDTH)
     voices = o[col.O_VOICES]
-    at = write_digits(out, at, o[col.O_VALUE])
+    if m[lay.M_RULE] == lay.RULE_MODEL:
+        at = write_digits(out, at, o[col.O_VALUE])
+    else:
+        choose(desk, entity, window, m[lay.M_SPEC], m[lay.M_RULE], o_at)
+        at = write_float(out, at, o[col.O_VALUE])
     at = put_share(out_at, out_bytes, at, pieces.SURE_1, pieces.SURE_2, 14, o[col.O_CONF])
     at = write_digits(out, put(out_at, at, pieces.LOW, 0, 7), o[col.O_LOW])
     at = write_digits(out, put(out_at, at, pieces.HIGH, 0, 8), o[col.O_HIGH])

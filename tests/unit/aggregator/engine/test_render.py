@@ -41,10 +41,10 @@ def mixed(stage: Stage) -> list[Entity]:
     stage.say(worded, "p000", {"asset_name": "Worded"})
     apart = play(stage, plain(3), "asset:apart")
     stage.say(apart, "p002", {"price": 1000.0})
-    ranked = stage.entity("asset:ranked")
-    stage.say(ranked, "aqua", {"market_rank": 3.0})
+    named = stage.entity("asset:named")
+    stage.say(named, "aqua", {"asset_name": "Named"})
     others = [play(stage, plain(n), f"asset:n{n}") for n in (1, 2, 3)]
-    return [others[0], worded, others[1], apart, others[2], ranked]
+    return [others[0], worded, others[1], apart, others[2], named]
 
 
 def test_all_come_in_their_order(stage: Stage) -> None:

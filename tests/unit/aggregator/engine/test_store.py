@@ -210,12 +210,12 @@ def test_metrics_have_numbers_in_the_order_of_the_catalogue_and_texts() -> None:
     assert list(store.tables.number_of.items()) == [(name, k) for k, name in enumerate(store.rules.specs)]
     price = line(store, "metrics", store.tables.number_of["price"])
     spec = store.rules.specs["price"]
-    assert (price["M_MONEY"], price["M_FRESH"], price["M_WINDOW"], price["M_ROBUST"]) == (
+    assert (price["M_MONEY"], price["M_FRESH"], price["M_WINDOW"], price["M_RULE"]) == (
         1, spec.freshness_ms, spec.window_ms, spec.strategy == "robust",
     )  # fmt: skip
     assert text(price["M_NAME"], price["M_NAME_N"]) == '"price":{"value":'
     assert text(price["M_METHOD"], price["M_METHOD_N"]) == f'"method":"{spec.strategy}"'
-    assert line(store, "metrics", store.tables.number_of["asset_name"])["M_ROBUST"] == 0
+    assert line(store, "metrics", store.tables.number_of["asset_name"])["M_RULE"] == 0
 
 
 def test_what_stands_for_a_metric_in_states_is_its_own() -> None:

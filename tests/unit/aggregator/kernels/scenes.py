@@ -17,6 +17,7 @@ SHAPES = (
     ("change_24h_pct", "price"),
     ("market_cap", "price"),
     ("circulating_supply",),
+    ("market_rank", "price"),
 )
 KEYS = (
     "asset:coin",
@@ -26,7 +27,14 @@ KEYS = (
     "pair:coin/euro:linear",
     'token:"\u00e9\x1f\\',
 )
-LEVELS = {"price": 100.0, "volume_24h": 5e6, "change_24h_pct": -1.5, "market_cap": 1e9, "circulating_supply": 1e7}
+LEVELS = {
+    "price": 100.0,
+    "volume_24h": 5e6,
+    "change_24h_pct": -1.5,
+    "market_cap": 1e9,
+    "circulating_supply": 1e7,
+    "market_rank": 5.0,
+}
 
 
 class Said(NamedTuple):

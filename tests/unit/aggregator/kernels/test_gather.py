@@ -183,9 +183,6 @@ def test_python_must_where_prices_are_far_apart(stage_kernels: Kernels) -> None:
 def test_python_must_for_what_kernels_do_not_know(stage_kernels: Kernels) -> None:
     stage = Stage(stage_kernels)
     assert gathered(stage, stage.entity("asset:nobody")) is None
-    ranked = stage.entity("asset:ranked")
-    stage.say(ranked, "aqua", {"price": 1.0, "market_rank": 2.0})
-    assert gathered(stage, ranked) is None
     worded = stage.entity("asset:worded")
     stage.say(worded, "aqua", {"price": 1.0})
     assert gathered(stage, worded) is not None
