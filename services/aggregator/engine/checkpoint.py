@@ -61,18 +61,13 @@ class Mark(Struct, array_like=True):
         return self.epoch * EPOCH_SPAN + self.position
 
 
-_encode_body = msgpack.Encoder().encode
+_encode_mark = msgpack.Encoder().encode
 _decode_mark = msgpack.Decoder(Mark).decode
 
 
 def head(version: int, as_of_ms: int) -> bytes:
     """The head of a state value."""
     return version.to_bytes(8, "big") + as_of_ms.to_bytes(6, "big")
-
-
-def as_of(value: bytes) -> int:
-    """as_of_ms of a state value, unread."""
-    return int.from_bytes(value[VERSION_BYTES:HEAD_BYTES], "big")
 
 
 ROOM = 1 << 20
@@ -213,4 +208,4 @@ def special(key: bytes, version: int, as_of_ms: int, body: bytes) -> tuple[bytes
 
 def mark_record(mark: Mark) -> tuple[bytes, bytes]:
     """The record that closes a checkpoint."""
-    return special(MARK, mark.version, mark.log_ms, _encode_body(mark))
+    return special(MARK, mark.version, mark.log_ms, _encode_mark(mark))

@@ -61,9 +61,11 @@ def test_what_is_held_never_overlaps_and_what_was_released_is_given_again(
             else:
                 assert (address, memory.desk[at.X_NEXT]) == (before, before + 8 * blocks.room_in(words))
             held.append((address, words))
-            words_at(address, words)[:] = words_at(memory.keep(bytes([len(held)] * 8 * words)), words)
+            for k in range(words):
+                words_at(address, words)[k] = address
         else:
             address, words = held.pop(which % len(held))
+            assert set(words_at(address, words)) == {address}
             kernels["release"](memory.desk_at, address, words)
             free.setdefault(blocks.size_of(words), []).append(address)
         ends = sorted((address, address + 8 * blocks.room_in(words)) for address, words in held)
