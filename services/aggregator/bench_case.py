@@ -146,9 +146,9 @@ def stock_idle(settings: AggregatorSettings, count: int, clock: Clock) -> None:
 
 def stock_job(settings: AggregatorSettings, count: int, clock: Clock) -> None:
     """Stock Faust as its documentation teaches it: fold each event, send the fused record of its entity."""
-    from services.aggregator.engine.records import OneRecord
     from services.aggregator.engine import Partition
     from services.aggregator.engine.fold import fold
+    from services.aggregator.engine.records import OneRecord
 
     app = aggregator.faust_app(settings, "kafka")
     rules = aggregator.rules_of(("market",), settings)["market"]

@@ -66,7 +66,8 @@ def _source(partition: Partition, record: Record, said: Statement) -> tuple[Sour
     identity = identity_of(said)
     source = partition.names.source(identity)
     if said.origin not in partition.limits.origins:
-        return _aside(partition, record, Reason.ORIGIN, said.origin)
+        _aside(partition, record, Reason.ORIGIN, said.origin)
+        return None
     usable = _usable(partition, record, metrics, source.shape)
     if usable is None:
         return source, metrics

@@ -7,6 +7,7 @@ the partition, changes nothing. From there the log is folded again, and gives wh
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping, Sequence
 from itertools import chain
 from typing import TYPE_CHECKING
@@ -17,7 +18,7 @@ from msgspec import MsgspecError, Struct, msgpack
 from services.aggregator.compiled.kernels import KERNELS
 from services.aggregator.engine import earlier
 from services.aggregator.engine.memory import address_of
-from services.aggregator.engine.model import EPOCH_SPAN
+from services.aggregator.engine.model import EPOCH_SPAN, Output
 from services.aggregator.engine.rates import Rate
 from services.aggregator.kernels.layout import MARGIN
 from services.aggregator.kernels.thaw import NO_KEY, SPREAD
@@ -59,6 +60,19 @@ class Mark(Struct, array_like=True):
     def version(self) -> int:
         """The mark's place among versions."""
         return self.epoch * EPOCH_SPAN + self.position
+
+
+class Cut(Struct):
+    """A checkpoint on its way out."""
+
+    mark: Mark
+    out: deque[Output]
+    special: list[Output]
+    queued: int
+    """All that was ready to be sent at the cut has gone when so many were taken."""
+    queued_candles: int
+    asides: int
+    written: int = 0
 
 
 _encode_mark = msgpack.Encoder().encode

@@ -6,13 +6,11 @@ from array import array
 from collections import deque
 from collections.abc import Sequence
 
-from msgspec import Struct
-
 from services.aggregator.compiled.kernels import KERNELS
 from services.aggregator.engine import checkpoint, emit, lessons
 from services.aggregator.engine.candles import Candles
 from services.aggregator.engine.careful import identity_of
-from services.aggregator.engine.checkpoint import FUSER, NAMES, Mark, Recovery
+from services.aggregator.engine.checkpoint import FUSER, NAMES, Cut, Mark, Recovery
 from services.aggregator.engine.entities import Entities
 from services.aggregator.engine.model import (
     EARLIEST_MS,
@@ -24,40 +22,18 @@ from services.aggregator.engine.model import (
     Statement,
 )
 from services.aggregator.engine.names import Names
-from services.aggregator.engine.rates import Rates
+from services.aggregator.engine.rates import Announcement, Rates
 from services.aggregator.engine.render import Paper, render
 from services.aggregator.engine.rules import Rules
 from services.aggregator.engine.store import Store
 from services.aggregator.engine.templates import Templates
+from services.aggregator.engine.trimming import trim
 from services.aggregator.engine.view import Entity
 from services.aggregator.fusion import Fuser
 from services.aggregator.kernels import layout as at
 
 RENDERED_AT_ONCE = 128
 """Records that are computed together: enough to pay for the call, few enough to stay in the processor's cache."""
-
-
-class Announcement(Struct, frozen=True):
-    """A rate to be told to every partition that converts money."""
-
-    asset: str
-    usd: float
-    as_of_ms: int
-    version: int
-    origin: str
-
-
-class Cut(Struct):
-    """A checkpoint on its way out."""
-
-    mark: Mark
-    out: deque[Output]
-    special: list[Output]
-    queued: int
-    """All that was ready to be sent at the cut has gone when so many were taken."""
-    queued_candles: int
-    asides: int
-    written: int = 0
 
 
 class Partition:
@@ -221,7 +197,9 @@ class Partition:
     def learn_template(self, value: bytes, said: Statement) -> bool:
         """Let kernels read events of this form from now on; False when that is not possible."""
         source = self.names.source(identity_of(said))
-        return self.templates.learn(value, source.number, bool(source.numeric and source.origin in self.limits.origins), tuple(said.metrics))
+        return self.templates.learn(
+            value, source.number, bool(source.numeric and source.origin in self.limits.origins), tuple(said.metrics)
+        )
 
     # --- time of the log ------------------------------------------------------------------------------------------
 
@@ -237,26 +215,11 @@ class Partition:
         as_of_ms = entity.as_of_ms
         entity.learn_at_ms = self.learn_at(received_ms)
         if len(entity) > 1 and received_ms // MINUTE_MS != as_of_ms // MINUTE_MS:
-            self._trim(entity)
+            trim(entity, self.names)
         store.ready()
         store.refresh()
         if KERNELS.teach(store.desk_at, address, received_ms):
             lessons.learn(store, self.names, self.rules, self.fuser, entity, received_ms)
-
-    def _trim(self, entity: Entity) -> None:
-        """Drop statements that are too old to be shown, and those of which a newer one of the same endpoint says all."""
-        KERNELS.trim(self.store.desk_at, entity.address)
-        words = self.store.words.get(entity.address)
-        if not words:
-            return
-        sources = self.names.sources
-        newest: dict[tuple[str, str, str | None, str], int] = {}
-        for number, slot in sorted(entity.slots.items(), key=lambda row: (row[1][0], row[0]), reverse=True):
-            source = sources[number]
-            first = newest.setdefault((source.provider, source.endpoint, source.quote, source.origin), number)
-            said_again = first != number and sources[first].shape.covers(source.shape)
-            if number in words and (said_again or entity.as_of_ms - slot[0] > source.shape.keep_ms):
-                entity.remove(number)
 
     def turn_log(self, log_ms: int) -> None:
         """The log's clock reached `turn_ms`: close what ends. Before the fuser learns, all dirty keys are answered as of before."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import msgspec
+from msgspec import Struct
 
 from schemas.events import CONTROL_RATES, Origin, Raw
 from services.aggregator.engine.model import SECOND_MS, Statement
@@ -27,6 +28,16 @@ class Rate(NamedTuple):
 
     usd: float
     as_of_ms: int
+
+
+class Announcement(Struct, frozen=True):
+    """A rate to be told to every partition that converts money."""
+
+    asset: str
+    usd: float
+    as_of_ms: int
+    version: int
+    origin: str
 
 
 class Rates:

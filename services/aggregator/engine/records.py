@@ -6,7 +6,9 @@ from array import array
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple, overload
 
-PADDING = 32
+from services.aggregator.kernels.layout import SLACK
+
+PADDING = SLACK
 """Zero bytes behind the last record, so that kernels may read words and vectors at every byte."""
 
 

@@ -136,7 +136,9 @@ def enrol(desk: int, entity: int, window: int) -> bool:
             continue
         at = SLOTS_AT + slot * col.SLOT
         numbers[at + col.ROW] = row
-        numbers[at + col.PID] = integers(x[lay.X_PROVIDERS] + provider * lay.PROVIDER * lay.WORD, lay.PROVIDER)[lay.A_PID]
+        numbers[at + col.PID] = integers(x[lay.X_PROVIDERS] + provider * lay.PROVIDER * lay.WORD, lay.PROVIDER)[
+            lay.A_PID
+        ]
         group = claims[k * CLAIM + C_GROUP]
         numbers[at + col.GID] = integers(x[lay.X_GROUPS] + group * lay.GROUP * lay.WORD, lay.GROUP)[lay.G_GID]
         # As new as the newest, so that it does not make room for the next of the same window.

@@ -38,7 +38,7 @@ def rate_of(desk: int, entity: int, source: int) -> float:
     # An asset is valued only in quotes of a lower rank, so that rates cannot feed on themselves.
     if e[at.E_RANK] >= 0 and (rank < 0 or rank >= e[at.E_RANK]):
         return math.nan
-    return floats(asset, at.QUOTE)[at.Q_RATE]
+    return float(floats(asset, at.QUOTE)[at.Q_RATE])
 
 
 def within(desk: int, source: int, values: int) -> bool:
@@ -83,7 +83,12 @@ def fold_rows(desk: int, rows: int) -> int:
             row += 1
             continue
         key_n = key_ends[row] - key_begins[row]
-        if begins[row] < 0 or key_begins[row] < 0 or key_n <= 0 or not (0 < ends[row] - begins[row] <= x[at.X_MAX_BYTES]):
+        if (
+            begins[row] < 0
+            or key_begins[row] < 0
+            or key_n <= 0
+            or not (0 < ends[row] - begins[row] <= x[at.X_MAX_BYTES])
+        ):
             why = at.WHY_CAREFUL
             break
         if x[at.X_END] - x[at.X_NEXT] < at.MARGIN:

@@ -59,7 +59,7 @@ def find_entity(desk: int, key: int, n: int) -> int:
         if entity != at.GONE:
             e = integers(entity, at.ENTITY)
             if e[at.E_KEY] == n and same_bytes(entity + at.WORD * at.ENTITY, key, n):
-                return entity
+                return int(entity)
         line = (line + 1) & mask
     return 0
 

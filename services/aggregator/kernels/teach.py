@@ -71,9 +71,8 @@ def teach(desk: int, entity: int, received: int) -> int:
     windows = integers(listed(desk), x[lay.X_METRICS_N])
     count = integers(x[lay.X_SCRATCH], 1)[0]
     for k in range(count):
-        if closes(desk, entity, windows[k], received):
-            if not enrol(desk, entity, windows[k]):
-                return 1
+        if closes(desk, entity, windows[k], received) and not enrol(desk, entity, windows[k]):
+            return 1
     judged = peers(desk)
     if judged != 0:
         agree(desk, entity, judged)

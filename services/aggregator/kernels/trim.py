@@ -39,7 +39,9 @@ def trim(desk: int, entity: int) -> int:
         source = integers(sources + number * at.SOURCE * at.WORD, at.SOURCE)
         marks[i] = 0
         marks[count + i] = source[at.N_STEM]
-        marks[2 * count + i] = integers(e[at.E_SAID] + lines[i * at.DIRECTORY + at.D_AT] * at.WORD, at.STATEMENT)[at.S_TS]
+        marks[2 * count + i] = integers(e[at.E_SAID] + lines[i * at.DIRECTORY + at.D_AT] * at.WORD, at.STATEMENT)[
+            at.S_TS
+        ]
         if e[at.E_AS_OF] - marks[2 * count + i] > source[at.N_KEEP]:
             marks[i] = 1
             dropped += 1
