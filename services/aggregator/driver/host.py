@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import itertools
 import logging
 import time
@@ -200,7 +199,6 @@ class Host:
         if found.records:
             entities = len(found.partition.entities)
             log.info("%s/%d: %d entities, %d records, %.2f s", held.tp.topic, number, entities, found.records, took_s)
-            gc.freeze()
         if self.held.get(held.tp) is held:
             await self.consumer.go_to(held.tp, found.start)
             self._start(held)

@@ -15,43 +15,61 @@ from services.aggregator.engine.partition import Partition
 from services.aggregator.engine.records import Records
 from services.aggregator.kernels import layout as at
 
+FIRST_ROOM = 256
+"""Records of a batch for whose consequences there is room at first."""
+
 
 def fold(partition: Partition, records: Sequence[Record], now_ms: int, behind: bool = False) -> None:
     """Fold a batch; records at or below the position are skipped, and nothing in it can raise. `behind`: much more waits."""
     partition.pace(now_ms, behind)
     if not records:
         return
-    Fold(partition, records, now_ms, behind).run()
-    value = records[-1].value
-    if value is not None:
-        partition.log_crc = crc32(value)
+    if partition.folding is None:
+        partition.folding = Fold(partition)
+    partition.folding.take(records, now_ms, behind)
 
 
 class Fold:
-    """One batch on its way through the kernel."""
+    """The way of one partition's batches through the kernel; what the kernel gives is kept for the next batch."""
 
-    def __init__(self, partition: Partition, records: Sequence[Record], now_ms: int, behind: bool) -> None:
+    def __init__(self, partition: Partition) -> None:
         self.partition = partition
-        self.records = records
-        self.now_ms = now_ms
-        self.behind = behind
-        columns: Columns = records if isinstance(records, Records) else Joined(records)
-        self.columns = columns
-        count = len(records)
-        self.ready, self.changed = array("q", bytes(8 * count)), array("q", bytes(8 * count))
-        self.later, self.opened, self.reopened = (array("q", bytes(16 * count)) for _ in range(3))
-        rows = self.rows = array("q", bytes(8 * at.ROWS))
-        rows[at.R_COUNT], rows[at.R_TEXT] = count, address_of(columns.text)
+        self.records: Sequence[Record] = ()
+        self.now_ms = 0
+        self.behind = False
+        self.rows = array("q", bytes(8 * at.ROWS))
+        self.rows_at = self.rows.buffer_info()[0]
+        self.rows[at.R_HOLES], self.rows[at.R_SAID] = partition.holes_at, partition.said_at
+        self._widen(FIRST_ROOM)
+
+    def _widen(self, room: int) -> None:
+        """Make room for what a batch of so many records may give."""
+        self.room = room
+        self.ready, self.changed = array("q", bytes(8 * room)), array("q", bytes(8 * room))
+        self.later, self.opened, self.reopened = (array("q", bytes(16 * room)) for _ in range(3))
         for word, column in (
-            (at.R_OFFSETS, columns.offsets), (at.R_STAMPS, columns.stamps), (at.R_KEY_BEGINS, columns.key_begins),
-            (at.R_KEY_ENDS, columns.key_ends), (at.R_BEGINS, columns.begins), (at.R_ENDS, columns.ends),
             (at.R_READY_AT, self.ready), (at.R_LATER_AT, self.later), (at.R_CHANGED_AT, self.changed),
             (at.R_OPENED_AT, self.opened), (at.R_REOPENED_AT, self.reopened),
         ):  # fmt: skip
-            rows[word] = column.buffer_info()[0]
+            self.rows[word] = column.buffer_info()[0]
+
+    def take(self, records: Sequence[Record], now_ms: int, behind: bool) -> None:
+        """Fold a batch."""
+        columns: Columns = records if isinstance(records, Records) else Joined(records)
+        if len(records) > self.room:
+            self._widen(2 * len(records))
+        self.records, self.now_ms, self.behind = records, now_ms, behind
+        rows = self.rows
+        rows[at.R_AT], rows[at.R_COUNT], rows[at.R_TEXT] = 0, len(records), address_of(columns.text)
+        rows[at.R_OFFSETS], rows[at.R_STAMPS] = columns.offsets.buffer_info()[0], columns.stamps.buffer_info()[0]
+        rows[at.R_KEY_BEGINS], rows[at.R_KEY_ENDS] = columns.key_begins.buffer_info()[0], columns.key_ends.buffer_info()[0]
+        rows[at.R_BEGINS], rows[at.R_ENDS] = columns.begins.buffer_info()[0], columns.ends.buffer_info()[0]
         rows[at.R_NOW], rows[at.R_BEHIND] = now_ms, behind
-        rows[at.R_HOLES], rows[at.R_SAID] = partition.holes_at, partition.said_at
-        self.rows_at = rows.buffer_info()[0]
+        self.run()
+        begin, end = columns.begins[-1], columns.ends[-1]
+        if begin >= 0:
+            self.partition.log_crc = crc32(memoryview(columns.text)[begin:end])
+        self.records = ()
 
     def run(self) -> None:
         """Until all are folded."""
@@ -88,8 +106,8 @@ class Fold:
         counts.folded += rows[at.R_FOLDED]
         counts.replayed += rows[at.R_REPLAYED]
         counts.unchanged += rows[at.R_UNCHANGED]
-        for word in COUNTS:
-            rows[word] = 0
+        rows[at.R_READY] = rows[at.R_LATER] = rows[at.R_CHANGED] = rows[at.R_OPENED] = rows[at.R_REOPENED] = 0
+        rows[at.R_FOLDED] = rows[at.R_REPLAYED] = rows[at.R_UNCHANGED] = 0
 
     # --- why the kernel stopped at a record -----------------------------------------------------------------------
 
@@ -135,9 +153,6 @@ class Fold:
         self.partition.learn(self.rows[at.R_ENTITY], self.rows[at.R_RECEIVED])
 
 
-COUNTS = (
-    at.R_READY, at.R_LATER, at.R_CHANGED, at.R_OPENED, at.R_REOPENED, at.R_FOLDED, at.R_REPLAYED, at.R_UNCHANGED,
-)  # fmt: skip
 TURNS: dict[int, Callable[[Fold, int], None]] = {
     at.WHY_UNKNOWN: Fold.unknown,
     at.WHY_CAREFUL: Fold.careful,

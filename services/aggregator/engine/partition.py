@@ -5,6 +5,7 @@ from __future__ import annotations
 from array import array
 from collections import deque
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from services.aggregator.compiled.kernels import KERNELS
 from services.aggregator.engine import checkpoint, emit, lessons
@@ -31,6 +32,9 @@ from services.aggregator.engine.trimming import trim
 from services.aggregator.engine.view import Entity
 from services.aggregator.fusion import Fuser
 from services.aggregator.kernels import layout as at
+
+if TYPE_CHECKING:
+    from services.aggregator.engine.fold import Fold
 
 RENDERED_AT_ONCE = 128
 """Records that are computed together: enough to pay for the call, few enough to stay in the processor's cache."""
@@ -79,6 +83,8 @@ class Partition:
         self._saved_names = 0
         self._saved_fuser = b""
         self.candles = Candles(self)
+        self.folding: Fold | None = None
+        """The way of its batches through the kernel, once there was one."""
         if recovered is not None:
             self._restore(recovered)
 
