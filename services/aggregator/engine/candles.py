@@ -9,10 +9,11 @@ import struct
 from array import array
 from collections import deque
 from collections.abc import Iterable, Sequence
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from services.aggregator.compiled.kernels import KERNELS
-from services.aggregator.engine.model import MINUTE_MS, ORIGINS, Output
+from services.aggregator.engine.model import MINUTE_MS, Output
 from services.aggregator.kernels.bars import MADE, REOPENED, WIDTHS
 from services.aggregator.kernels.candle import TELL, U_HEARD, U_VALUE_END
 from services.aggregator.kernels.closing import EXPIRED
@@ -258,14 +259,10 @@ class Candles:
     def _write(self, items: list[Item], out: list[Output]) -> array[int]:
         """Append the records of these bars, as far as there is anything to send; how much was said in each closed minute."""
         heard = array("q")
-        words = self.store.words
         while len(heard) < len(items):
             left = items[len(heard) :] if heard else items
             asks = array("q", (self.closed_version, self.swept_ms, self.swept_version))
-            if words:
-                asks.extend([word for item in left for word in (*item, self._origin(item[0]))])
-            else:
-                asks.extend([word for entity, interval, start_ms in left for word in (entity, interval, start_ms, 0)])
+            asks.extend(chain.from_iterable(left))
             tells = array("q", bytes(TELL * WORD * len(left)))
             page = self._page
             done = KERNELS.candle_rows(
@@ -285,14 +282,6 @@ class Candles:
             ]
             heard += told[U_HEARD::TELL]
         return heard
-
-    def _origin(self, entity: int) -> int:
-        """How real the least real statement is of those that kernels do not see."""
-        words = self.store.words.get(entity)
-        if not words:
-            return 0
-        listed = self.store.tables.listed
-        return max(ORIGINS[listed[number].origin] for number in words)
 
 
 def _address(words: array[int]) -> int:

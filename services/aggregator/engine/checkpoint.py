@@ -104,11 +104,6 @@ def freeze_all(store: Store, addresses: Sequence[int]) -> list[bytes]:
         found += [bytes(view[begin:end]) for begin, end in zip(*spans[:done].T.tolist(), strict=True)]
         if not done:
             room = bytearray(2 * len(room))
-    if store.words:
-        for row, address in enumerate(addresses):
-            words = store.words.get(address)
-            if words:
-                found[row] = earlier.with_words(found[row], words)
     return found
 
 
@@ -128,10 +123,6 @@ def thaw_all(store: Store, values: Mapping[bytes, bytes]) -> list[bytes]:
             if n == NO_KEY:
                 store.name_quote(key)
                 again[key] = value
-                continue
-            if n > 0:
-                store.words[address] = earlier.words_of(value, n)
-                store.view(address).extra = True
                 continue
             if earlier.is_earlier(value):
                 again[key] = earlier.translate(key, value, store)

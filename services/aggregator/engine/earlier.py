@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from msgspec import Struct, msgpack
+from msgspec import Struct, json, msgpack
 
 from schemas.events import Value
-from services.aggregator.engine.model import Slot
 from services.aggregator.engine.rates import quote_in
 from services.aggregator.engine.rules import TARGET
 from services.aggregator.fusion.layout import GID, HEAD, PATH, PID, RING, ROW, SEEN
 from services.aggregator.kernels import freeze as form
-from services.aggregator.kernels.layout import STATEMENT
+from services.aggregator.kernels.layout import KIND_NUMBER, STATEMENT
 
 if TYPE_CHECKING:
     from services.aggregator.engine.model import Source
@@ -67,27 +66,11 @@ class _Body(Struct, array_like=True):
 
 
 _decode = msgpack.Decoder(_Body).decode
-_Words = list[tuple[int, tuple[int, int, float | None, tuple[Value, ...]]]]
-_encode_words = msgpack.Encoder().encode
-_decode_words = msgpack.Decoder(_Words).decode
 
 
 def is_earlier(value: bytes) -> bool:
     """Whether a state value is not of today's format."""
     return len(value) > form.HEAD and value[form.HEAD] != form.FORMAT
-
-
-def with_words(value: bytes, words: Mapping[int, Slot]) -> bytes:
-    """A state value and the statements that are not numbers."""
-    parts = bytes((value[form.HEAD + 1] | form.PART_WORDS,))
-    return value[: form.HEAD + 1] + parts + value[form.HEAD + 2 :] + _encode_words(list(words.items()))
-
-
-def words_of(value: bytes, begin: int) -> dict[int, Slot]:
-    """The statements that are not numbers, of a state value whose other parts end there; ValueError where nothing may follow."""
-    if not value[form.HEAD + 1] & form.PART_WORDS:
-        raise ValueError(f"expected a state of {begin} bytes, got {len(value)}")
-    return dict(_decode_words(memoryview(value)[begin:]))
 
 
 def translate(key: bytes, value: bytes, store: Store) -> bytes:
@@ -96,10 +79,9 @@ def translate(key: bytes, value: bytes, store: Store) -> bytes:
     version = int.from_bytes(value[:8], "big")
     as_of_ms = int.from_bytes(value[8 : form.HEAD], "big")
     sources = store.tables.listed
-    numbers = [row for row in body.slots if sources[row[0]].numeric and all(isinstance(v, float) for v in row[4])]
-    words = {row[0]: (as_of_ms - row[1], *row[2:]) for row in body.slots if not sources[row[0]].numeric}
+    rows = [row for row in body.slots if _is_said(sources[row[0]], row[4])]
     lessons = _lessons(key, body.learned, store)
-    parts, out = 0, _statements(numbers, body.agreed or {}, as_of_ms, sources)
+    parts, out = 0, _statements(rows, body.agreed or {}, as_of_ms, sources)
     if body.bars:
         parts |= form.PART_BARS
         own = quote_in(key.decode())
@@ -118,8 +100,14 @@ def translate(key: bytes, value: bytes, store: Store) -> bytes:
     if lessons:
         parts |= form.PART_LESSONS
         out += _whole(len(lessons)) + b"".join(lessons)
-    made = value[: form.HEAD] + bytes((form.FORMAT, parts)) + out
-    return with_words(made, words) if words else made
+    return value[: form.HEAD] + bytes((form.FORMAT, parts)) + out
+
+
+def _is_said(source: Source, values: tuple[Value, ...]) -> bool:
+    """Whether these can be what a source says today."""
+    shape = source.shape
+    types = {check.name: check.type for check in (*shape.numbers, *shape.words)}
+    return source.known and [types[name] for name in shape.names] == [value.__class__ for value in values]
 
 
 def _whole(value: int) -> bytes:
@@ -136,14 +124,24 @@ def _statements(rows: list[_SlotRow], agreed: dict[str, int], as_of_ms: int, sou
     out = _whole(len(rows)) + _whole(sum(STATEMENT + len(row[4]) for row in rows))
     for number, age_ms, tie, rate, values in rows:
         since_ms = agreed.get(sources[number].provider)
+        kinds = sources[number].shape.kinds
         bits = form.RATE_NONE if rate is None else form.RATE_ONE if rate == 1.0 else form.RATE_OTHER
-        out += _whole(number) + bytes((bits | (form.AGREED if since_ms else 0),)) + _whole(age_ms)
+        told = (form.AGREED if since_ms else 0) | (form.WORDS if any(kinds) else 0)
+        out += _whole(number) + bytes((bits | told,)) + _whole(age_ms)
         out += struct.pack("<I", tie)
         if bits == form.RATE_OTHER:
             out += struct.pack("<d", rate)
         if since_ms:
             out += _whole(as_of_ms - since_ms)
-        out += _whole(len(values)) + struct.pack(f"<{len(values)}d", *values)
+        out += _whole(len(values))
+        for kind, value in zip(kinds, values, strict=True):
+            if any(kinds):
+                out += bytes((kind,))
+            if kind == KIND_NUMBER:
+                out += struct.pack("<d", value)
+            else:
+                text = json.encode(value)
+                out += _whole(len(text)) + text
     return out
 
 

@@ -29,6 +29,7 @@ def learn(store: Store, names: Names, rules: Rules, fuser: Fuser, entity: Entity
     """Learn in Python what the kernel `teach` refused to; mostly it finds what is made here the next time."""
     if len(entity) < LEARN_SOURCES:
         return
+    store.tables.collect()
     borrow(store, fuser, entity)
     key, as_of_ms = entity.name, entity.as_of_ms
     found, aside, _ = emit.claims(entity, names, rules)
@@ -80,13 +81,14 @@ def give_back(store: Store, fuser: Fuser, entity: Entity) -> None:
 
 
 def collect(store: Store, fuser: Fuser) -> None:
-    """Tell the fuser which metrics kernels let it learn; before it advances or is saved."""
+    """Tell the fuser which metrics kernels let it learn, and what of words; before it advances or is saved."""
     metrics = store.tables.number_of
     touched = words_at(store.desk[at.X_TOUCHED], max(1, len(metrics)))
     for metric, number in metrics.items():
         if touched[number]:
             touched[number] = 0
             fuser.state.touched.add(metric)
+    store.tables.collect()
 
 
 def _lines(entity: Entity) -> Lines:

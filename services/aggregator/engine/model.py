@@ -61,6 +61,8 @@ class Shape(NamedTuple):
     numbers: tuple[Check, ...]
     words: tuple[Check, ...]
     unknown: tuple[str, ...]
+    kinds: tuple[int, ...]
+    """KIND_* of those that are known."""
     money: bool
     """Whether any of them is counted in the quote asset."""
     candle: CandleRule | None
@@ -129,14 +131,15 @@ class Source:
         "endpoint",
         "fresh_ms",
         "group",
+        "known",
         "number",
-        "numeric",
         "origin",
         "plan",
         "provider",
         "quote",
         "rank",
         "shape",
+        "texts",
         "voice",
         "weight",
     )
@@ -167,12 +170,14 @@ class Source:
         """Rank of the quote: how little the statement has to be converted."""
         self.fresh_ms = fresh_ms
         """Age up to which nothing that it says is stale."""
-        self.numeric = not (shape.words or shape.unknown)
-        """Whether all it says are numbers of the category: such statements stand in memory, the others are Python objects."""
+        self.known = not shape.unknown
+        """Whether all it says are metrics of the category: only such statements are kept."""
+        self.texts = tuple(place for place, kind in enumerate(shape.kinds) if self.known and kind)
+        """Places of its values that are no numbers."""
         self.plan: Plan = (
             number,
             shape.numbers,
-            taken and self.numeric,
+            taken and self.known,
             shape.money,
             shape.candle,
             shape.keep_ms,

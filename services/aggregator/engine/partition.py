@@ -28,7 +28,6 @@ from services.aggregator.engine.render import Paper, render
 from services.aggregator.engine.rules import Rules
 from services.aggregator.engine.store import Store
 from services.aggregator.engine.templates import Templates
-from services.aggregator.engine.trimming import trim
 from services.aggregator.engine.view import Entity
 from services.aggregator.fusion import Fuser
 from services.aggregator.kernels import layout as at
@@ -204,7 +203,11 @@ class Partition:
         """Let kernels read events of this form from now on; False when that is not possible."""
         source = self.names.source(identity_of(said))
         return self.templates.learn(
-            value, source.number, bool(source.numeric and source.origin in self.limits.origins), tuple(said.metrics)
+            value,
+            source.number,
+            bool(source.known and source.origin in self.limits.origins),
+            tuple(said.metrics),
+            source.shape.kinds,
         )
 
     # --- time of the log ------------------------------------------------------------------------------------------
@@ -221,7 +224,7 @@ class Partition:
         as_of_ms = entity.as_of_ms
         entity.learn_at_ms = self.learn_at(received_ms)
         if len(entity) > 1 and received_ms // MINUTE_MS != as_of_ms // MINUTE_MS:
-            trim(entity, self.names)
+            KERNELS.trim(store.desk_at, address)
         store.ready()
         store.refresh()
         if KERNELS.teach(store.desk_at, address, received_ms):

@@ -8,6 +8,7 @@ from typing import Any
 from schemas.metrics import Spec
 from services.aggregator.engine.model import CandleRule, Check, Limits, Shape
 from services.aggregator.engine.quarantine import BOUNDS
+from services.aggregator.kernels.layout import KIND_FLAG, KIND_LABEL, KIND_NUMBER, KIND_SET, KIND_TEXT
 
 OWN_QUOTE = ("pair", "perp", "future", "option")
 """Entities whose money stays in their own quote asset; all other money is converted to TARGET."""
@@ -64,6 +65,7 @@ class Rules:
             numbers=tuple(_check(spec) for spec in known if spec.number),
             words=tuple(_check(spec) for spec in known if not spec.number),
             unknown=tuple(name for name in names if name not in self.specs),
+            kinds=tuple(kind_of(spec) for spec in known),
             money=any(spec.money for spec in known),
             candle=next((rule for rule in self.candles if rule.price in given), None),
             keep_ms=max((self.keep_ms(spec.name) for spec in known), default=self.limits.retain_ms),
@@ -73,6 +75,14 @@ class Rules:
         raise TypeError("Rules are built from the catalogue, not copied")
 
 
+def kind_of(spec: Spec) -> int:
+    """What kernels take the values of a metric for: KIND_*."""
+    if spec.number:
+        return KIND_NUMBER
+    return KIND_FLAG if spec.unit == "bool" else _KINDS[spec.scale]
+
+
+_KINDS = {"cat": KIND_LABEL, "text": KIND_TEXT, "set": KIND_SET}
 _TYPES: dict[str, type] = {"cat": str, "text": str, "set": list}
 
 

@@ -10,7 +10,6 @@ import numpy as np
 from services.aggregator.compiled.kernels import KERNELS
 from services.aggregator.compiled.memory import integers
 from services.aggregator.engine.memory import Memory, address_of, bytes_at, words_at
-from services.aggregator.engine.model import Slot
 from services.aggregator.engine.rates import quote_in
 from services.aggregator.engine.rules import Rules
 from services.aggregator.engine.tables import Tables
@@ -27,13 +26,11 @@ PAGE = 1 << 16
 
 
 class Store(Memory):
-    """The memory of one partition, built from its rules; what Python adds to it is `words`."""
+    """The memory of one partition, built from its rules."""
 
     def __init__(self, rules: Rules) -> None:
         super().__init__()
         self.rules = rules
-        self.words: dict[int, dict[int, Slot]] = {}
-        """Address of an entity -> source -> its statement, for statements that are not all numbers."""
         self.tables = Tables(self, rules)
         self.desk[at.X_SCRATCH] = self.block(at.SCRATCH)
         self.desk[at.X_INDEX] = self.block(FIRST_LINES)
@@ -129,12 +126,10 @@ class Store(Memory):
 
     def drop(self, address: int) -> None:
         """Forget an entity; its memory is given to others."""
-        self.words.pop(address, None)
         KERNELS.drop_entity(self.desk_at, address)
 
     def reset(self, address: int) -> None:
         """Forget all that was said of an entity; its key and its address stay."""
-        self.words.pop(address, None)
         KERNELS.reset_entity(self.desk_at, address)
 
     # --- beside them ----------------------------------------------------------------------------------------------

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
 import msgspec
+import numpy as np
 
 from schemas.metrics import Spec
+from services.aggregator.compiled.memory import floats
 from services.aggregator.engine.memory import Memory, doubles_at, words_at
 from services.aggregator.engine.model import EARLIEST_MS, ORIGINS
-from services.aggregator.engine.rules import ROBUST, TARGET
+from services.aggregator.engine.rules import ROBUST, TARGET, kind_of
 from services.aggregator.fusion.state import MOST_ROWS
 from services.aggregator.kernels import layout as at
 
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from services.aggregator.engine.rules import Rules
     from services.aggregator.fusion import Fuser
     from services.aggregator.fusion.state import State
+    from services.aggregator.fusion.words import Words
 
 UNKNOWN_GROUP = -1 - 8 * MOST_ROWS
 """Numbers of groups that fusion does not know go down from here, below those that it gives to strangers itself."""
@@ -27,6 +30,8 @@ NO_BAR, QUOTES, TRADES = range(3)
 """N_BAR: what bars are made of."""
 RULES = {ROBUST: at.RULE_MODEL, "median": at.RULE_MEDIAN, "most_recent": at.RULE_NEWEST}
 """Strategy -> M_RULE."""
+WORD_RULES = {"most_recent": at.RULE_NEWEST, "source_priority": at.RULE_WEIGHT}
+"""The same for words; all others are decided by the belief alone."""
 PRICE_TOLD = {"market": "price"}
 """Category -> metric whose value is told beside a record: assets in which money is quoted are valued by it."""
 
@@ -92,8 +97,9 @@ class Tables:
         self._stems: dict[tuple[str, str, str | None, str], int] = {}
         self._rows = 0, 0
         """Words and address of the table at X_ROWS."""
+        self._records_at = 0
         self.fuser: Fuser | None = None
-        self._met = -1
+        self._met = self._heard = -1
         for spec in rules.specs.values():
             self._add_metric(spec)
         desk[at.X_METRICS_N] = len(self.number_of)
@@ -120,7 +126,12 @@ class Tables:
         words[line + at.M_MONEY] = spec.money
         words[line + at.M_FRESH] = spec.freshness_ms
         words[line + at.M_WINDOW] = spec.window_ms
-        words[line + at.M_RULE] = RULES.get(spec.strategy, at.RULE_PYTHON) if spec.number else at.RULE_PYTHON
+        if spec.number:
+            words[line + at.M_RULE] = RULES.get(spec.strategy, at.RULE_PYTHON)
+        else:
+            words[line + at.M_RULE] = WORD_RULES.get(spec.strategy, at.RULE_MODEL)
+        words[line + at.M_KIND] = kind_of(spec)
+        self.metrics.floats[line + at.M_TOLERANCE] = spec.tolerance
         name, method = (msgspec.json.encode(text).decode() for text in (spec.name, spec.strategy))
         words[line + at.M_NAME], words[line + at.M_NAME_N] = self._text(f'{name}:{{"value":')
         words[line + at.M_METHOD], words[line + at.M_METHOD_N] = self._text(f'"method":{method}')
@@ -197,7 +208,7 @@ class Tables:
             words[line + at.A_NAME], words[line + at.A_NAME_N] = self._json(name)
             words[line + at.A_PID] = -1
             self._lay_rows()
-            self._met = -1
+            self._met = self._heard = -1
         return number
 
     def group(self, name: str) -> int:
@@ -216,16 +227,19 @@ class Tables:
         self.listed.append(source)
         shape, limits = source.shape, self._rules.limits
         taken = source.origin in limits.origins
-        names = shape.names if source.numeric else ()
+        names = shape.names if source.known else ()
+        bounds = {check.name: check for check in shape.numbers}
         line = self.sources.line(number)
         stem = (source.provider, source.endpoint, source.quote, source.origin)
         first = self.places.count
         self.places.add(len(names))
-        for place, check in zip(range(first, first + len(names)), shape.numbers, strict=False):
+        for place, (name, kind) in enumerate(zip(names, shape.kinds, strict=False), first):
             spot = self.places.line(place)
-            self.places.words[spot + at.P_METRIC] = self.number_of[check.name]
-            self.places.floats[spot + at.P_LOW] = check.low
-            self.places.floats[spot + at.P_HIGH] = check.high
+            self.places.words[spot + at.P_METRIC] = self.number_of[name]
+            self.places.words[spot + at.P_KIND] = kind
+            if kind == at.KIND_NUMBER:
+                self.places.floats[spot + at.P_LOW] = bounds[name].low
+                self.places.floats[spot + at.P_HIGH] = bounds[name].high
         bar, candle = NO_BAR, shape.candle
         price = size = -1
         if candle is not None and candle.price in names:
@@ -233,7 +247,7 @@ class Tables:
             price = names.index(candle.price)
             size = names.index(candle.size) if candle.size in names else -1
         for word, value in (
-            (at.N_PLAIN, source.numeric and taken),
+            (at.N_PLAIN, source.known and taken),
             (at.N_COUNT, len(names)),
             (at.N_VALUES, first),
             (at.N_RANK, source.rank),
@@ -248,6 +262,7 @@ class Tables:
             (at.N_GROUP, self.group(source.group)),
             (at.N_ORIGIN, ORIGINS[source.origin]),
             (at.N_STEM, self._stems.setdefault(stem, len(self._stems))),
+            (at.N_WORDS, len(shape.words) if source.known else 0),
         ):
             self.sources.words[line + word] = value
         self.sources.floats[line + at.N_WEIGHT] = source.weight
@@ -260,18 +275,23 @@ class Tables:
         """A table at X_ROWS for all metrics and as many providers as there is room for, all strangers."""
         stride = self.providers.room
         words = max(1, len(self.number_of)) * stride
+        self.collect()
         if words != self._rows[0]:
-            before = self._rows
+            before, records_at = self._rows, self._records_at
             self._rows = words, self._memory.block(words)
+            self._records_at = self._memory.block(words * at.RECORD)
             if before[0]:
                 self._memory.release(before[1], before[0])
+                self._memory.release(records_at, before[0] * at.RECORD)
+        self._memory.desk[at.X_RECORDS] = self._records_at
         self._memory.desk[at.X_ROWS] = self._rows[1]
         self._memory.desk[at.X_PROVIDERS_N] = stride
 
     def link(self, fuser: Fuser) -> None:
         """Use what this fuser knows, from here on; `refresh` follows it."""
         self.fuser = fuser
-        self._met = -1
+        self._records()[:] = 0.0
+        self._met = self._heard = -1
         self.refresh()
 
     def refresh(self) -> None:
@@ -282,6 +302,29 @@ class Tables:
         self._memory.desk[at.X_FUSION] = fuser.numbers.context()
         if fuser.state.met != self._met:
             self._find_known(fuser.state)
+        if fuser.words.changed != self._heard:
+            self._find_heard(fuser.words)
+
+    def _records(self) -> Any:
+        """The records of words by metric, provider and column."""
+        return floats(self._records_at, self._rows[0] * at.RECORD).reshape(-1, self.providers.room, at.RECORD)
+
+    def collect(self) -> None:
+        """Tell the fuser what kernels learned about words; before Python learns, advances or saves it."""
+        if self.fuser is None or not self._records_at:
+            return
+        records, known = self._records(), self.fuser.words
+        for m, p in zip(*np.nonzero(records[:, : len(self.provider_names), at.H_SEEN_NEXT]), strict=True):
+            known.count(self.metric_names[m], self.provider_names[p], *records[m, p, at.H_RIGHT_NEXT :].tolist())
+
+    def _find_heard(self, words: Words) -> None:
+        """Look again what the words of sources are worth."""
+        self._heard = words.changed
+        records = self._records()
+        for (metric, provider), record in words.records.items():
+            m, p = self.number_of.get(metric), self.provider_of.get(provider)
+            if m is not None and p is not None:
+                records[m, p] = record
 
     def _find_known(self, state: State) -> None:
         assert self.fuser is not None

@@ -43,11 +43,14 @@ class Templates:
         self._desk[at.X_GUESSES] = self._guesses.ctypes.data
         self._lines = self._table(FIRST_LINES)
 
-    def learn(self, value: bytes, source: int, plain: bool, names: Sequence[str]) -> bool:
+    def learn(
+        self, value: bytes, source: int, plain: bool, names: Sequence[str], kinds: Sequence[int] | None = None
+    ) -> bool:
         """Make a template of an event that `scan` did not know, so that it knows the next of its kind; whether one was made.
 
         The event must be one that the decoder has read, and `source` be what it came to. `names`: the metrics in the order of
-        the source's places; not `plain`: Python reads all that this source says.
+        the source's places, and `kinds` what each is (KIND_*; numbers, if not told); not `plain`: Python reads all that this
+        source says.
         """
         if self.count >= self._most or len(value) > MOST_TEXT:
             return False
@@ -58,7 +61,7 @@ class Templates:
         holes = self._holes.tolist()
         count = holes[at.Z_COUNT]
         ends = [holes[at.HOLES + 2 * k : at.HOLES + 2 * k + 2] for k in range(count)]
-        roles = roles_of(value, names) if plain else None
+        roles = roles_of(value, names, kinds) if plain else None
         if roles is None or len(roles) != count:
             source, roles = NOBODY, (at.ROLE_NONE,) * count
         starts = [0, *(end for _, end in ends)]
@@ -108,7 +111,7 @@ class Templates:
         self._lines[place] = line
 
 
-def roles_of(value: bytes, names: Sequence[str]) -> tuple[int, ...] | None:
+def roles_of(value: bytes, names: Sequence[str], kinds: Sequence[int] | None = None) -> tuple[int, ...] | None:
     """What stands in each hole of the event, in the order of the text; None when Python has to read such events."""
     fields = json.loads(value.decode(errors="surrogateescape"), object_pairs_hook=_Pairs, parse_int=float)
     keys = [key for key, _ in fields]
@@ -120,7 +123,8 @@ def roles_of(value: bytes, names: Sequence[str]) -> tuple[int, ...] | None:
             # The places of a source are its metrics in this order; one that came twice counts once, by its last value.
             if [name for name, _ in held] != list(names):
                 return None
-            roles.extend(at.ROLE_VALUE + place for place in range(len(held)))
+            kinds = kinds or [at.KIND_NUMBER] * len(held)
+            roles.extend(at.ROLE_VALUE + kind * at.MOST_HOLES + place for place, kind in enumerate(kinds))
         elif isinstance(held, float) and key != "weight":
             roles.append(_TIMES.get(key, at.ROLE_NONE))
         elif key in _STRINGS and isinstance(held, str):

@@ -7,12 +7,14 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 from zlib import crc32
 
+import msgspec
+
 from schemas.events import Value
 from services.aggregator.compiled.kernels import KERNELS
-from services.aggregator.engine.memory import bytes_at, doubles_at, words_at
+from services.aggregator.engine.memory import address_of, bytes_at, doubles_at, words_at
 from services.aggregator.engine.model import Slot
 from services.aggregator.kernels import layout as at
-from services.aggregator.kernels.blocks import entry_words
+from services.aggregator.kernels.blocks import entry_words, put_value
 
 if TYPE_CHECKING:
     from services.aggregator.engine.store import Store
@@ -81,6 +83,15 @@ def _flag(bit: int) -> property:
     return property(get, put)
 
 
+_encode = msgspec.json.encode
+_decode = msgspec.json.Decoder(Value).decode
+
+
+def _text(address: int) -> Value:
+    """The value that stands there as text."""
+    return _decode(bytes_at(address + at.TEXT * at.WORD, words_at(address, at.TEXT)[at.T_BYTES]))  # type: ignore[no-any-return]
+
+
 class Entity:
     """What all sources last said about one entity, and what is still to be done about it."""
 
@@ -101,7 +112,6 @@ class Entity:
     own_quote = _word(at.E_QUOTE)
     dirty = _flag(at.F_DIRTY)
     changed = _flag(at.F_CHANGED)
-    extra = _flag(at.F_EXTRA)
     rendered = _flag(at.F_PAYLOAD)
 
     @property
@@ -118,7 +128,7 @@ class Entity:
 
     def __len__(self) -> int:
         """How many statements there are."""
-        return self.e[at.E_COUNT] + len(self.store.words.get(self.address, ()))
+        return self.e[at.E_COUNT]
 
     def _lines(self) -> Iterator[tuple[int, memoryview[int]]]:
         """Numbers of the sources in memory, and their lines of the directory."""
@@ -131,52 +141,51 @@ class Entity:
     def _read(self, number: int, begin: int) -> Slot:
         address = self.e[at.E_SAID] + begin * at.WORD
         count = self.store.tables.sources.words[number * at.SOURCE + at.N_COUNT]
-        words, floats = words_at(address, at.STATEMENT), doubles_at(address, at.STATEMENT + count)
+        words, floats = words_at(address, at.STATEMENT + count), doubles_at(address, at.STATEMENT + count)
         rate = floats[at.S_RATE]
-        return words[at.S_TS], words[at.S_TIE], None if math.isnan(rate) else rate, tuple(floats[at.STATEMENT :])
+        values: list[Value] = floats[at.STATEMENT :].tolist()  # type: ignore[assignment]
+        for place in self.store.tables.listed[number].texts:
+            values[place] = _text(words[at.STATEMENT + place])
+        return words[at.S_TS], words[at.S_TIE], None if math.isnan(rate) else rate, tuple(values)
 
     @property
     def slots(self) -> dict[int, Slot]:
-        """Source -> (ts_ms, tie, rate, values): numbers first, in the order in which they came."""
-        found = {number: self._read(number, line[at.D_AT]) for number, line in self._lines()}
-        return {**found, **self.store.words.get(self.address, {})}
+        """Source -> (ts_ms, tie, rate, values), in the order in which they came."""
+        return {number: self._read(number, line[at.D_AT]) for number, line in self._lines()}
 
     def slot(self, number: int) -> Slot | None:
         """What one source said last."""
         line = KERNELS.find_statement(self.store.desk_at, self.address, number)
         if line:
             return self._read(number, words_at(line, at.DIRECTORY)[at.D_AT])
-        return self.store.words.get(self.address, {}).get(number)
+        return None
 
     def put(self, number: int, ts_ms: int, tie: int | str, rate: float | None, values: tuple[Value, ...]) -> None:
         """Put what a source says in the place of what it said before."""
         store, address = self.store, self.address
         crc = tie if isinstance(tie, int) else crc32(tie.encode())
-        if not store.tables.listed[number].numeric:
-            store.words.setdefault(address, {})[number] = (ts_ms, crc, rate, values)
-            self.extra = True
-            return
-        store.ready()
+        source = store.tables.listed[number]
+        texts = [(place, _encode(values[place])) for place in source.texts]
+        store.ready(at.MARGIN + 2 * sum(len(text) for _, text in texts))
         line = KERNELS.find_statement(store.desk_at, address, number) or KERNELS.add_statement(
             store.desk_at, address, number
         )
         said = self.e[at.E_SAID] + words_at(line, at.DIRECTORY)[at.D_AT] * at.WORD
-        words, floats = words_at(said, at.STATEMENT), doubles_at(said, at.STATEMENT + len(values))
+        words, floats = words_at(said, at.STATEMENT + len(values)), doubles_at(said, at.STATEMENT + len(values))
         words[at.S_TS], words[at.S_TIE] = ts_ms, crc
         floats[at.S_RATE] = math.nan if rate is None else rate
-        for place, value in enumerate(values, at.STATEMENT):
-            floats[place] = value  # type: ignore[assignment]
+        for place, text in texts:
+            spot = at.STATEMENT + place
+            words[spot] = put_value(store.desk_at, words[spot], address_of(text), len(text))
+        for spot, value in enumerate(values, at.STATEMENT):
+            if spot - at.STATEMENT not in source.texts:
+                floats[spot] = value  # type: ignore[assignment]
 
     def remove(self, number: int) -> None:
         """Forget what a source said, if it said anything."""
         line = KERNELS.find_statement(self.store.desk_at, self.address, number)
         if line:
             KERNELS.drop_statement(self.store.desk_at, self.address, line)
-            return
-        words = self.store.words.get(self.address)
-        if words is not None and words.pop(number, None) is not None and not words:
-            del self.store.words[self.address]
-            self.extra = False
 
     @property
     def agreed(self) -> dict[str, int] | None:

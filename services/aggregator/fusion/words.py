@@ -22,6 +22,7 @@ SENSITIVITY, FALSE_ALARM = 0.75, 0.05
 """P(a member is named when it belongs), P(it is named when it does not), for an unknown source."""
 SAME_TEXT = 0.6
 """Overlap of words (Jaccard) from which two texts say the same."""
+HALVED = -math.log(2.0)
 MOST_RECORDS = 65_536
 
 
@@ -37,6 +38,8 @@ class Words:
     def __init__(self) -> None:
         self.records: dict[tuple[str, str], list[float]] = {}
         """(metric, provider) -> right and seen in force, right and seen accumulated."""
+        self.changed = 0
+        """How often something of it changed; whoever keeps a copy knows by this."""
 
     def answer(self, spec: Spec, observations: Sequence[Observation], as_of_ms: int) -> Answer:
         """The most likely word, set or text."""
@@ -49,7 +52,9 @@ class Words:
             return
         values = self._cluster(spec, observations)
         belief = self._belief(spec, observations, values, as_of_ms)
-        teach = max(belief.values()) ** 2
+        best = max(belief.values())
+        teach = best * best
+        self.changed += 1
         for o, value in zip(observations, values, strict=True):
             record = self.records.get((spec.name, o.provider))
             if record is None:
@@ -59,14 +64,23 @@ class Words:
             record[2] = KEEP * record[2] + teach * belief[value]
             record[3] = KEEP * record[3] + teach
 
+    def count(self, metric: str, provider: str, right: float, seen: float) -> None:
+        """Take over what others counted on."""
+        record = self.records.get((metric, provider))
+        if record is not None:
+            record[2:] = right, seen
+        elif len(self.records) < MOST_RECORDS:
+            self.records[metric, provider] = [0.0, 0.0, right, seen]
+
     def advance(self) -> None:
         """Bring what was learned into force."""
+        self.changed += 1
         for record in self.records.values():
             record[0], record[1] = record[2], record[3]
 
     def dump(self) -> Saved:
-        """All records, exactly."""
-        return Saved([(m, p, (r[0], r[1], r[2], r[3])) for (m, p), r in self.records.items()])
+        """All records, exactly; in the order of their names, whoever learned first."""
+        return Saved([(m, p, (r[0], r[1], r[2], r[3])) for (m, p), r in sorted(self.records.items())])
 
     @classmethod
     def load(cls, saved: Saved) -> Words:
@@ -80,7 +94,7 @@ class Words:
         record = self.records.get((metric, observation.provider), (0.0, 0.0))
         start = min(max(PRIOR_RIGHT * observation.weight, 0.3), PRIOR_RIGHT)
         accuracy = (PRIOR_SEEN * start + record[0]) / (PRIOR_SEEN + record[1])
-        return 0.5 + (min(accuracy, 0.98) - 0.5) * math.exp2(-min(max(age, 0.0) / 2.0, 10.0))
+        return 0.5 + (min(accuracy, 0.98) - 0.5) * math.exp(HALVED * min(max(age, 0.0) / 2.0, 10.0))
 
     def _cluster(self, spec: Spec, observations: Sequence[Observation]) -> list[Hashable]:
         """A canonical form per observation: equal forms are the same answer."""

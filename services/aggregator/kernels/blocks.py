@@ -30,21 +30,29 @@ from services.aggregator.kernels.layout import (
     E_TOLD,
     E_USED,
     ENTITY,
+    KIND_NUMBER,
     L_CAPACITY,
     L_ENTRY,
     LESSON,
     N_COUNT,
+    N_VALUES,
+    N_WORDS,
+    P_KIND,
+    PLACE,
     RING,
     ROLL,
     ROLLS,
     SOURCE,
     STATEMENT,
+    T_BYTES,
     T_NEXT,
+    TEXT,
     TRADES,
     VOICE,
     WORD,
     X_FREE,
     X_NEXT,
+    X_PLACES,
     X_SOURCES,
 )
 
@@ -109,6 +117,41 @@ def statement_words(desk: int, source: int) -> int:
     return STATEMENT + int(integers(integers(desk, DESK)[X_SOURCES] + source * SOURCE * WORD, SOURCE)[N_COUNT])
 
 
+def text_words(n: int) -> int:
+    """Words of a text of n bytes."""
+    return TEXT + (n + WORD - 1) // WORD
+
+
+def put_value(desk: int, before: int, source: int, n: int) -> int:
+    """Address of a copy of this text, in the place of another one, which is released; 0 for none before."""
+    words = text_words(n)
+    block = before
+    if before == 0 or text_words(integers(before, TEXT)[T_BYTES]) != words:
+        if before != 0:
+            release(desk, before, text_words(integers(before, TEXT)[T_BYTES]))
+        block = alloc(desk, words)
+    text = integers(block, words)
+    # Noughts behind it; of an empty text this is its length.
+    text[words - 1] = 0
+    text[T_BYTES] = n
+    copy(block + TEXT * WORD, source, n)
+    return block
+
+
+def free_texts(desk: int, statement: int, source: int) -> None:
+    """Release the texts of a statement of this source."""
+    x = integers(desk, DESK)
+    n = integers(x[X_SOURCES] + source * SOURCE * WORD, SOURCE)
+    if n[N_WORDS] == 0:
+        return
+    places = integers(x[X_PLACES] + n[N_VALUES] * PLACE * WORD, n[N_COUNT] * PLACE)
+    values = integers(statement + STATEMENT * WORD, n[N_COUNT])
+    for k in range(n[N_COUNT]):
+        if places[k * PLACE + P_KIND] != KIND_NUMBER and values[k] != 0:
+            release(desk, values[k], text_words(integers(values[k], TEXT)[T_BYTES]))
+            values[k] = 0
+
+
 def find_statement(desk: int, entity: int, source: int) -> int:
     """Address of the line of this source in the entity's directory; 0 for none."""
     e = integers(entity, ENTITY)
@@ -126,7 +169,10 @@ def said(desk: int, entity: int, line: int) -> int:
 
 
 def add_statement(desk: int, entity: int, source: int) -> int:
-    """Make room for the first statement of this source and name it in the directory; address of the line. Its words are undefined."""
+    """Make room for the first statement of this source and name it in the directory; address of the line.
+
+    Its words are undefined, but that it has no texts yet.
+    """
     e = integers(entity, ENTITY)
     count, used = e[E_COUNT], e[E_USED]
     if count == e[E_ROOM]:
@@ -144,6 +190,9 @@ def add_statement(desk: int, entity: int, source: int) -> int:
     line = int(e[E_INDEX] + count * DIRECTORY * WORD)
     d = integers(line, DIRECTORY)
     d[D_SOURCE], d[D_AT], d[D_AGREED] = source, used, 0
+    words = integers(e[E_SAID] + used * WORD, need)
+    for k in range(STATEMENT, need):
+        words[k] = 0
     e[E_COUNT] = count + 1
     e[E_USED] = used + need
     return line
@@ -164,6 +213,7 @@ def drop_statement(desk: int, entity: int, line: int) -> None:
     first = integers(line, DIRECTORY)
     gone = statement_words(desk, first[D_SOURCE])
     begin, used = first[D_AT], e[E_USED]
+    free_texts(desk, e[E_SAID] + begin * WORD, first[D_SOURCE])
     words = integers(e[E_SAID], used)
     for at in range(begin + gone, used):
         words[at - gone] = words[at]
@@ -211,6 +261,9 @@ def free_lessons(desk: int, entity: int) -> None:
 def free_parts(desk: int, entity: int) -> int:
     """Release all blocks of an entity but its own words: as if nobody had spoken of it."""
     e = integers(entity, ENTITY)
+    for k in range(e[E_COUNT]):
+        d = integers(e[E_INDEX] + k * DIRECTORY * WORD, DIRECTORY)
+        free_texts(desk, e[E_SAID] + d[D_AT] * WORD, d[D_SOURCE])
     if e[E_ROOM]:
         release(desk, e[E_INDEX], e[E_ROOM] * DIRECTORY)
     if e[E_SPACE]:

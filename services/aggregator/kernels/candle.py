@@ -48,8 +48,8 @@ INTERVALS = ("1m", "5m", "15m", "1h", "4h", "1d")
 # What is asked: CLOSES words for all, then ASK words for each bar.
 J_CLOSED_VERSION, J_SWEPT, J_SWEPT_VERSION, CLOSES = range(4)
 """Version at which the last minute was closed; longer bars that end by then are closed, and the version of that."""
-K_ENTITY, K_INTERVAL, K_START, K_ORIGIN, ASK = range(5)
-"""K_INTERVAL: number in WIDTHS; K_ORIGIN: the bar is at most as real as this (0 live, 1 replay, 2 sandbox)."""
+K_ENTITY, K_INTERVAL, K_START, ASK = range(4)
+"""K_INTERVAL: number in WIDTHS."""
 # What is told of each: TELL words; places in the output, from its start. Key and value are empty where nothing is to be sent.
 U_KEY, U_KEY_END, U_VALUE, U_VALUE_END, U_HEARD, TELL = range(6)
 """U_HEARD: how much was said in a closed minute, 0 for other bars."""
@@ -116,7 +116,7 @@ def candle_rows(desk: int, count: int, asks_at: int, out_at: int, out_bytes: int
             at = put_name(entity, interval, start, out_at, out_bytes, at)
             u[U_KEY_END] = at
             u[U_VALUE] = at
-            origin = max(k[K_ORIGIN], least_real(desk, entity))
+            origin = least_real(desk, entity)
             at = put_candle(desk, entity, interval, start, closed, quote, origin, out_at, out_bytes, at)
             u[U_VALUE_END] = at
         asks_at += ASK * WORD
@@ -125,7 +125,7 @@ def candle_rows(desk: int, count: int, asks_at: int, out_at: int, out_bytes: int
 
 
 def least_real(desk: int, entity: int) -> int:
-    """The origin of the least real source of an entity, of those that kernels see."""
+    """The origin of the least real source of an entity."""
     e = integers(entity, ENTITY)
     sources = integers(desk, DESK)[X_SOURCES]
     line = e[E_INDEX]

@@ -7,7 +7,7 @@ import math
 from services.aggregator.compiled.memory import floats, integers
 from services.aggregator.kernels import layout as at
 from services.aggregator.kernels.bars import bar_add
-from services.aggregator.kernels.blocks import add_statement, find_statement
+from services.aggregator.kernels.blocks import add_statement, find_statement, put_value
 from services.aggregator.kernels.index import find_entity, new_entity, same_bytes
 from services.aggregator.kernels.scan import read, scan
 from services.aggregator.kernels.teach import teach
@@ -42,16 +42,34 @@ def rate_of(desk: int, entity: int, source: int) -> float:
 
 
 def within(desk: int, source: int, values: int) -> bool:
-    """Whether all values lie where they must."""
+    """Whether all numbers lie where they must."""
     x = integers(desk, at.DESK)
     n = integers(source, at.SOURCE)
     count = n[at.N_COUNT]
     said = floats(values, count)
     places = floats(x[at.X_PLACES] + n[at.N_VALUES] * at.PLACE * at.WORD, count * at.PLACE)
+    kinds = integers(x[at.X_PLACES] + n[at.N_VALUES] * at.PLACE * at.WORD, count * at.PLACE)
     for k in range(count):
+        if kinds[k * at.PLACE + at.P_KIND] != at.KIND_NUMBER:
+            continue
         if not (said[k] >= places[k * at.PLACE + at.P_LOW] and said[k] <= places[k * at.PLACE + at.P_HIGH]):
             return False
     return True
+
+
+def keep_values(desk: int, source: int, statement: int, values: int) -> None:
+    """Put what was read into the place of what a statement said before, texts among it."""
+    x = integers(desk, at.DESK)
+    n = integers(source, at.SOURCE)
+    count = n[at.N_COUNT]
+    places = integers(x[at.X_PLACES] + n[at.N_VALUES] * at.PLACE * at.WORD, count * at.PLACE)
+    said = integers(values, at.MOST_HOLES + count)
+    held = integers(statement + at.STATEMENT * at.WORD, count)
+    for k in range(count):
+        if places[k * at.PLACE + at.P_KIND] == at.KIND_NUMBER:
+            held[k] = said[k]
+        else:
+            held[k] = put_value(desk, held[k], said[k], said[at.MOST_HOLES + k])
 
 
 def fold_rows(desk: int, rows: int) -> int:
@@ -205,8 +223,11 @@ def fold_rows(desk: int, rows: int) -> int:
             words[at.S_TIE] = said[at.Y_TIE]
             numbers = floats(statement, at.STATEMENT + n[at.N_COUNT])
             numbers[at.S_RATE] = rate
-            for k in range(n[at.N_COUNT]):
-                numbers[at.STATEMENT + k] = told_values[k]
+            if n[at.N_WORDS] != 0:
+                keep_values(desk, source, statement, values)
+            else:
+                for k in range(n[at.N_COUNT]):
+                    numbers[at.STATEMENT + k] = told_values[k]
         e[at.E_VERSION] = version
         if received > e[at.E_AS_OF]:
             e[at.E_AS_OF] = received

@@ -5,14 +5,14 @@ A state value is HEAD bytes (version and as_of_ms, big-endian, to be compared un
 Doubles are their 8 bytes. Times are told as what lies between them and as_of_ms.
 
     statements  whole count, whole words in memory; each: whole source, byte of RATE_* and AGREED, whole age, 4 bytes tie, a double
-                if its rate is OTHER, whole time since it agreed if AGREED, whole count of values, doubles
+                if its rate is OTHER, whole time since it agreed if AGREED, whole count of values, doubles; if WORDS, byte
+                of KIND_* before each value, and of a text whole bytes, these
     bars        whole count; each: whole age of its start, whole versions before the entity's, byte due, whole quote of QUOTE_*,
                 whole voices; each: whole source, byte traded, 5 doubles, whole trades, whole first and last time after the start
     rolls       each: whole age of its start, 5 doubles, whole trades, whole sources, whole versions before the entity's
     rings       whole count; each: whole source, whole ids, 4 bytes each, the oldest first
     lessons     whole count; each: 4 bytes of the metric, whole slots, whole doubles of the head, these, the path, each slot (whole
                 row, provider and group, 5 doubles), rings of all slots
-    words       what Python appends: statements that are not numbers
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ HEAD = 14
 """Bytes of version and as_of_ms."""
 FORMAT = 0xC1
 """The one byte with which nothing in MessagePack begins: what the releases before wrote."""
-PART_BARS, PART_ROLLS, PART_RINGS, PART_LESSONS, PART_WORDS = 1, 2, 4, 8, 16
-RATE_NONE, RATE_ONE, RATE_OTHER, AGREED = 0, 1, 2, 4
+PART_BARS, PART_ROLLS, PART_RINGS, PART_LESSONS = 1, 2, 4, 8
+RATE_NONE, RATE_ONE, RATE_OTHER, AGREED, WORDS = 0, 1, 2, 4, 8
 QUOTE_NONE, QUOTE_TARGET, QUOTE_OWN, QUOTE_OF = range(4)
 """The quote of a bar; from QUOTE_OF on: that of a source. Numbers of quotes are others after a restart, those of sources are not."""
 PRICES = 5
@@ -83,6 +83,46 @@ def put_head(to: int, version: int, as_of: int) -> int:
     return to + HEAD
 
 
+def put_values(desk: int, source: int, statement: int, to: int) -> int:
+    """Write values that are not all numbers; where they end."""
+    x = integers(desk, at.DESK)
+    n = integers(source, at.SOURCE)
+    count = n[at.N_COUNT]
+    places = integers(x[at.X_PLACES] + n[at.N_VALUES] * at.PLACE * at.WORD, count * at.PLACE)
+    values = integers(statement + at.STATEMENT * at.WORD, count)
+    for k in range(count):
+        kind = places[k * at.PLACE + at.P_KIND]
+        to = put_octet(to, kind)
+        if kind == at.KIND_NUMBER:
+            to = put_words(to, statement + (at.STATEMENT + k) * at.WORD, 1)
+        else:
+            size = integers(values[k], at.TEXT)[at.T_BYTES]
+            to = put_whole(to, size)
+            copy(to, values[k] + at.TEXT * at.WORD, size)
+            to += size
+    return to
+
+
+def bytes_of_texts(desk: int, entity: int) -> int:
+    """No state of this entity has more bytes for what is no number."""
+    x = integers(desk, at.DESK)
+    e = integers(entity, at.ENTITY)
+    most = 0
+    for i in range(e[at.E_COUNT]):
+        d = integers(e[at.E_INDEX] + i * at.DIRECTORY * at.WORD, at.DIRECTORY)
+        n = integers(x[at.X_SOURCES] + d[at.D_SOURCE] * at.SOURCE * at.WORD, at.SOURCE)
+        if n[at.N_WORDS] == 0:
+            continue
+        count = n[at.N_COUNT]
+        places = integers(x[at.X_PLACES] + n[at.N_VALUES] * at.PLACE * at.WORD, count * at.PLACE)
+        values = integers(e[at.E_SAID] + (d[at.D_AT] + at.STATEMENT) * at.WORD, count)
+        for k in range(count):
+            most += 1
+            if places[k * at.PLACE + at.P_KIND] != at.KIND_NUMBER:
+                most += WHOLE + integers(values[k], at.TEXT)[at.T_BYTES]
+    return most
+
+
 def put_statements(desk: int, entity: int, to: int) -> int:
     """Write the statements; where they end."""
     x = integers(desk, at.DESK)
@@ -94,7 +134,8 @@ def put_statements(desk: int, entity: int, to: int) -> int:
         statement = e[at.E_SAID] + d[at.D_AT] * at.WORD
         s = integers(statement, at.STATEMENT)
         rate = floats(statement, at.STATEMENT)[at.S_RATE]
-        values = integers(x[at.X_SOURCES] + d[at.D_SOURCE] * at.SOURCE * at.WORD, at.SOURCE)[at.N_COUNT]
+        source = x[at.X_SOURCES] + d[at.D_SOURCE] * at.SOURCE * at.WORD
+        values = integers(source, at.SOURCE)[at.N_COUNT]
         bits = RATE_OTHER
         if rate != rate:
             bits = RATE_NONE
@@ -102,6 +143,8 @@ def put_statements(desk: int, entity: int, to: int) -> int:
             bits = RATE_ONE
         if d[at.D_AGREED] != 0:
             bits |= AGREED
+        if integers(source, at.SOURCE)[at.N_WORDS] != 0:
+            bits |= WORDS
         to = put_whole(to, d[at.D_SOURCE])
         to = put_octet(to, bits)
         to = put_whole(to, e[at.E_AS_OF] - s[at.S_TS])
@@ -111,7 +154,10 @@ def put_statements(desk: int, entity: int, to: int) -> int:
         if bits & AGREED:
             to = put_whole(to, e[at.E_AS_OF] - d[at.D_AGREED])
         to = put_whole(to, values)
-        to = put_words(to, statement + at.STATEMENT * at.WORD, values)
+        if bits & WORDS:
+            to = put_values(desk, source, statement, to)
+        else:
+            to = put_words(to, statement + at.STATEMENT * at.WORD, values)
     return to
 
 
@@ -233,10 +279,12 @@ def put_lessons(desk: int, entity: int, to: int) -> int:
     return to
 
 
-def most_bytes(entity: int) -> int:
+def most_bytes(desk: int, entity: int) -> int:
     """No state of this entity is longer."""
     e = integers(entity, at.ENTITY)
-    most = HEAD + 2 + 8 * WHOLE + e[at.E_COUNT] * (4 * WHOLE + 5) + e[at.E_USED] * at.WORD
+    most = (
+        HEAD + 2 + 8 * WHOLE + e[at.E_COUNT] * (4 * WHOLE + 5) + e[at.E_USED] * at.WORD + bytes_of_texts(desk, entity)
+    )
     bar = e[at.E_BARS]
     while bar != 0:
         b = integers(bar, at.BAR)
@@ -291,7 +339,7 @@ def freeze_rows(desk: int, count: int, entities_at: int, out_at: int, out_bytes:
     spans = integers(spans_at, 2 * count)
     to = out_at
     for row in range(count):
-        if to + most_bytes(entities[row]) > out_at + out_bytes:
+        if to + most_bytes(desk, entities[row]) > out_at + out_bytes:
             return row
         spans[2 * row] = to - out_at
         to = freeze_entity(desk, entities[row], to)

@@ -31,8 +31,9 @@ W_METRIC, W_SAID, W_ASIDE, W_FIRST, W_ROOM, W_SPOKEN, W_SHOWN, WINDOW = range(8)
 """W_SAID, W_ASIDE: how many claims and asides; W_FIRST: address of the first claim; W_ROOM: for how many of both."""
 # One statement in the order in which they speak.
 O_RANK, O_TS, O_NUMBER, O_STATEMENT, O_SOURCE, ORDERED = range(6)
-# What one provider says: value (f), time, weight (f), provider, group; or, aside: value (f), age, why, provider.
-C_VALUE, C_TS, C_WEIGHT, C_PROVIDER, C_GROUP, CLAIM = range(6)
+# What one provider says: value (f, or the address of a text), time, weight (f), provider, group, and of words the number of the
+# claim that said the same first (words.py); or, aside: value, age, why, provider.
+C_VALUE, C_TS, C_WEIGHT, C_PROVIDER, C_GROUP, C_CLASS, CLAIM = range(7)
 C_AGE, C_WHY = 1, 2
 
 STALE, NO_RATE, CIRCULAR, OTHER_QUOTE = 7, 8, 9, 10
@@ -64,7 +65,7 @@ def arrange(desk: int, entity: int) -> int:
     first = windows_of(desk)
     ordered_at = listed(desk) + 2 * metrics_n * lay.WORD
     room = (x[lay.X_SCRATCH] + lay.SCRATCH * lay.WORD - ordered_at) // lay.WORD - count * ORDERED
-    if count == 0 or e[lay.E_FLAGS] & lay.F_EXTRA or room < 0:
+    if count == 0 or room < 0:
         return 1
     ordered = integers(ordered_at, count * ORDERED)
     lines = integers(e[lay.E_INDEX], count * lay.DIRECTORY)
@@ -207,7 +208,7 @@ def hear(desk: int, entity: int) -> int:
                     value *= rate
             if why == 0 and age > m[lay.M_FRESH]:
                 why = STALE
-            if value - value != 0.0:
+            if m[lay.M_KIND] == lay.KIND_NUMBER and value - value != 0.0:
                 return 1
             if why != 0:
                 if put_aside(window, provider, value, age, why):

@@ -33,17 +33,19 @@ WORD = 8
     ENTITY,
 ) = range(21)
 
-F_DIRTY, F_CHANGED, F_EXTRA, F_PAYLOAD = 1, 2, 4, 8
-"""Something is to be sent; stands among the changed since the last checkpoint; Python holds more of it (statements that are not
-numbers); its record was made before it was due."""
+F_DIRTY, F_CHANGED, F_PAYLOAD = 1, 2, 4
+"""Something is to be sent; stands among the changed since the last checkpoint; its record was made before it was due."""
 
 # One line of the directory: number of the source; where its statement begins, in words from the start of the block; and since
 # when its provider's price agrees with the others' (quarantine), 0 for not.
 D_SOURCE, D_AT, D_AGREED, DIRECTORY = range(4)
-# One statement: S words, then one value (f) for each metric of the source's shape, in its order.
+# One statement: S words, then one value for each metric of the source's shape, in its order: a number (f), or the address of a text.
 S_TS, S_TIE, S_RATE, STATEMENT = range(4)
 """S_TS: its time in ms; S_TIE: CRC-32 of its id, decides between equal times; S_RATE (f): target units per unit of its quote,
 NaN when unknown or when nothing is money."""
+# One text: how many bytes, then the value as it stands in JSON (a string with its quotes, `true`, `false`, or a list of strings,
+# without space between), padded with noughts to whole words. It belongs to one value of one statement.
+T_BYTES, TEXT = range(2)
 # One lesson: which metric, where the fuser's state of it lies (fusion.layout ENTRY, in this memory; Python borrows it as a
 # fusion.state.Key, engine/lessons.py), and for how many sources it has room, each of which is taken.
 L_METRIC, L_ENTRY, L_CAPACITY, LESSON = range(4)
@@ -67,7 +69,7 @@ TRADES = 128
 # --- tables of a partition ------------------------------------------------------------------------------------------------
 # One source (who says what kind of thing): SOURCE words.
 (
-    N_PLAIN,  # 1 where everything it says is a known number and its origin is taken: folded without Python
+    N_PLAIN,  # 1 where everything it says is known and its origin is taken: folded without Python
     N_COUNT,  # values in each of its statements
     N_VALUES,  # first line of its values in the table of places
     N_RANK,  # of its quote: how little the statement has to be converted
@@ -83,10 +85,13 @@ TRADES = 128
     N_WEIGHT,  # (f) static prior
     N_ORIGIN,  # 0 live, 1 replay, 2 sandbox
     N_STEM,  # number of (provider, endpoint, quote, origin): a newer statement of the stem that says all replaces the older
+    N_WORDS,  # how many of its values are texts
     SOURCE,
-) = range(17)
-# One place: which metric a value of a source is, and what it must lie between: PLACE words.
-P_METRIC, P_LOW, P_HIGH, PLACE = range(4)  # low and high (f)
+) = range(18)
+# One place: which metric a value of a source is, what it must lie between, and its KIND_*: PLACE words.
+P_METRIC, P_LOW, P_HIGH, P_KIND, PLACE = range(5)  # low and high (f)
+KIND_NUMBER, KIND_LABEL, KIND_FLAG, KIND_TEXT, KIND_SET = range(5)
+"""What a value is; all but numbers are texts in memory."""
 # One metric: METRIC words.
 (
     M_SPEC,  # row of its specification among fusion's
@@ -101,10 +106,15 @@ P_METRIC, P_LOW, P_HIGH, PLACE = range(4)  # low and high (f)
     M_KEEP,  # ms
     M_ROW,  # its own row in fusion's table of sources; 0 while it has none
     M_ID,  # CRC-32 of its name: what stands for it in states
+    M_KIND,  # of KIND_*
+    M_TOLERANCE,  # (f)
     METRIC,
-) = range(13)
-RULE_PYTHON, RULE_MODEL, RULE_MEDIAN, RULE_NEWEST = range(4)
-"""Python, for words and rarer rules; fusion's model alone; named rules of fusion.strategies."""
+) = range(15)
+RULE_PYTHON, RULE_MODEL, RULE_MEDIAN, RULE_NEWEST, RULE_WEIGHT = range(5)
+"""Python, for rarer rules; fusion's model alone; named rules of fusion.strategies, the last one for words only."""
+# What the word of a source is worth, by metric and provider: RECORD words, all (f).
+H_RIGHT, H_SEEN, H_RIGHT_NEXT, H_SEEN_NEXT, RECORD = range(5)
+"""Windows in which it was right and in which it was seen: in force, and as they are counted on."""
 # One provider: its name as JSON text with quotes; its number among fusion's providers, -1 for none.
 A_NAME, A_NAME_N, A_PID, PROVIDER = range(4)
 # One group: its number among fusion's groups; below 0, and its own, where fusion does not know it.
@@ -124,23 +134,26 @@ NO_QUOTE, TARGET_QUOTE = 0, 1
     H_TEXT_N,
     H_HOLES,  # how many
     H_ROLES,  # address of one word for each hole, of ROLE_*
-    H_RUNS,  # address of one word for each stretch of text between holes: twice its bytes, and 1 where a string follows
+    H_RUNS,  # address of one word for each stretch of text between holes: twice its bytes, and 1 where it ends with a quote
     TEMPLATE,
 ) = range(8)
 GUESSES = 1024
 """Lines of the table of guesses: two templates that the last events of one provider and endpoint had (scan.py). There is one line
 more, for events of which these are not known."""
 ROLE_NONE, ROLE_ID, ROLE_ENTITY, ROLE_RECEIVED, ROLE_EVENT, ROLE_VALUE = range(6)
-"""What stands in a hole; ROLE_VALUE + k is the value of place k of the source."""
+"""What stands in a hole; ROLE_VALUE + KIND_* * MOST_HOLES + k is the value of place k of the source."""
 MOST_HOLES = 64
 """Events with more holes are read by Python."""
+LONGEST_TEXT = 4096
+"""Bytes of the longest value that is read without Python: however many of them an event has, MARGIN is enough."""
 # What scan finds in an event: HOLES words, then two for each hole: where it begins and ends in the text, without quotes.
 Z_COUNT, Z_HASH, HOLES = range(3)
 HOLES_WORDS = HOLES + 2 * MOST_HOLES
-# What read finds in it: SAID words, then its values (f), the one of place k in word SAID + k.
+# What read finds in it: SAID words, then its values, the one of place k in word SAID + k: a number (f), or the address of a text, whose
+# bytes are in word SAID + MOST_HOLES + k.
 Y_RECEIVED, Y_EVENT, Y_TIMED, Y_TIE, Y_ENTITY, Y_ENTITY_END, SAID = range(7)
 """Y_EVENT counts where Y_TIMED is 1; Y_TIE: CRC-32 of the id; the entity's bytes in the text."""
-SAID_WORDS = SAID + MOST_HOLES
+SAID_WORDS = SAID + 2 * MOST_HOLES
 SLACK = 64
 """Bytes that can be read behind the end of each text given to scan: it looks at so many at once."""
 
@@ -197,8 +210,9 @@ SLACK = 64
     X_QUOTES_N,
     X_SOURCES_N,
     X_GUESSES,  # address of (GUESSES + 1) x 2 addresses of templates, 0 for none
+    X_RECORDS,  # line [metric * X_PROVIDERS_N + provider]: RECORD words
     DESK,
-) = range(49)
+) = range(50)
 GONE = 1
 """In the index: no entity, but others may stand behind it."""
 SCRATCH = 65_536

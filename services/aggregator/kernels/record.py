@@ -42,6 +42,7 @@ from services.aggregator.kernels.gather import (
 )
 from services.aggregator.kernels.names import write_key
 from services.aggregator.kernels.pieces import put, put_quality, put_share, put_text
+from services.aggregator.kernels.words import answer_words
 
 # What `render_rows` tells of each entity: SPAN words; places in the output, from its start.
 S_REFUSED, S_BEGIN, S_END, S_KEY_BEGIN, S_KEY_END, S_PRICE, S_ORIGIN, SPAN = range(8)
@@ -65,6 +66,18 @@ def put_why(out_at: int, at: int, why: int) -> int:
     return put(out_at, at, pieces.WHY_1[why], pieces.WHY_2[why], pieces.WHY_N[why])
 
 
+def put_said(out_at: int, at: int, text: int) -> int:
+    """Write a value that is no number."""
+    return put_text(out_at, at, text + lay.TEXT * lay.WORD, integers(text, lay.TEXT)[lay.T_BYTES])
+
+
+def holds_words(desk: int, window: int) -> bool:
+    """Whether what is said in a window are texts."""
+    metrics = integers(desk, lay.DESK)[lay.X_METRICS]
+    metric = integers(window, WINDOW)[W_METRIC]
+    return bool(integers(metrics + metric * lay.METRIC * lay.WORD, lay.METRIC)[lay.M_KIND] != lay.KIND_NUMBER)
+
+
 def put_claims(desk: int, entity: int, window: int, out_at: int, out_bytes: int, at: int, all_used: bool) -> int:
     """Write what each provider says, with its share of the answer as fusion left it."""
     out = octets(out_at, out_bytes)
@@ -72,6 +85,7 @@ def put_claims(desk: int, entity: int, window: int, out_at: int, out_bytes: int,
     n = w[W_SAID]
     claims = integers(w[W_FIRST], n * CLAIM)
     numbers = floats(w[W_FIRST], n * CLAIM)
+    words = holds_words(desk, window)
     as_of = integers(entity, lay.ENTITY)[lay.E_AS_OF]
     scratch = integers(integers(desk, lay.DESK)[lay.X_FUSION], col.CONTEXT)[col.C_SCRATCH]
     work = table(scratch + WORK_AT, col.WORKS, n)
@@ -79,7 +93,10 @@ def put_claims(desk: int, entity: int, window: int, out_at: int, out_bytes: int,
         if i > 0:
             at = put(out_at, at, pieces.COMMA, 0, 1)
         at = put_provider(desk, out_at, at, claims[i * CLAIM + C_PROVIDER])
-        at = write_float(out, at, numbers[i * CLAIM + C_VALUE])
+        if words:
+            at = put_said(out_at, at, claims[i * CLAIM + C_VALUE])
+        else:
+            at = write_float(out, at, numbers[i * CLAIM + C_VALUE])
         at = put(out_at, at, pieces.AGE_1, pieces.AGE_2, 10)
         at = write_int(out, at, max(as_of - claims[i * CLAIM + C_TS], 0))
         share = rounded_share(work[col.SHARE, i])
@@ -96,6 +113,7 @@ def put_asides(desk: int, window: int, out_at: int, out_bytes: int, at: int) -> 
     """Write what is set aside of those that have no claim."""
     out = octets(out_at, out_bytes)
     w = integers(window, WINDOW)
+    words = holds_words(desk, window)
     first = w[W_SAID] == 0
     for k in range(w[W_ASIDE]):
         place = w[W_FIRST] + (w[W_ROOM] - 1 - k) * CLAIM * lay.WORD
@@ -106,7 +124,10 @@ def put_asides(desk: int, window: int, out_at: int, out_bytes: int, at: int) -> 
             at = put(out_at, at, pieces.COMMA, 0, 1)
         first = False
         at = put_provider(desk, out_at, at, one[C_PROVIDER])
-        at = write_float(out, at, floats(place, CLAIM)[C_VALUE])
+        if words:
+            at = put_said(out_at, at, one[C_VALUE])
+        else:
+            at = write_float(out, at, floats(place, CLAIM)[C_VALUE])
         at = put(out_at, at, pieces.AGE_1, pieces.AGE_2, 10)
         at = write_int(out, at, one[C_AGE])
         at = put_why(out_at, at, one[C_WHY])
@@ -134,6 +155,35 @@ def tellable(o_at: int) -> bool:
     return bool(size == 0.0 or (size > ROUNDED_ABOVE and size < ROUNDED_BELOW))
 
 
+def put_number(desk: int, entity: int, window: int, out_at: int, out_bytes: int, at: int) -> int:
+    """Fuse a window of numbers and write the answer up to its spread; -1 where Python must."""
+    x = integers(desk, lay.DESK)
+    out = octets(out_at, out_bytes)
+    metric = integers(window, WINDOW)[W_METRIC]
+    m = integers(x[lay.X_METRICS] + metric * lay.METRIC * lay.WORD, lay.METRIC)
+    line = lesson_of(entity, metric)
+    entry = 0
+    capacity = 0
+    if line != 0:
+        lesson = integers(line, lay.LESSON)
+        entry = lesson[lay.L_ENTRY]
+        capacity = lesson[lay.L_CAPACITY]
+    o_at = x[lay.X_SCRATCH] + G_OUT * lay.WORD
+    used = fuse(desk, entity, window, entry, capacity, 0)
+    if used == 0.0 or m[lay.M_RULE] == lay.RULE_PYTHON or not tellable(o_at):
+        return -1
+    o = floats(o_at, col.OUT_WIDTH)
+    if m[lay.M_RULE] == lay.RULE_MODEL:
+        at = write_digits(out, at, o[col.O_VALUE])
+    else:
+        choose(desk, entity, window, m[lay.M_SPEC], m[lay.M_RULE], o_at)
+        at = write_float(out, at, o[col.O_VALUE])
+    at = put_share(out_at, out_bytes, at, pieces.SURE_1, pieces.SURE_2, 14, o[col.O_CONF])
+    at = write_digits(out, put(out_at, at, pieces.LOW, 0, 7), o[col.O_LOW])
+    at = write_digits(out, put(out_at, at, pieces.HIGH, 0, 8), o[col.O_HIGH])
+    return write_digits(out, put(out_at, at, pieces.SPREAD_1, pieces.SPREAD_2, 10), o[col.O_SPREAD])
+
+
 def put_metric(desk: int, entity: int, window: int, out_at: int, out_bytes: int, at: int) -> int:
     """Fuse one window and write its answer, and add its quality to the head's; -1 where Python must."""
     x = integers(desk, lay.DESK)
@@ -153,28 +203,20 @@ def put_metric(desk: int, entity: int, window: int, out_at: int, out_bytes: int,
             at = put(out_at, at, pieces.QUALITY_1, pieces.QUALITY_2, 11)
             at = put_quality(out_at, out_bytes, at, 0.0, 0.0, 0.0, 0.0, 0.0)
         return put(out_at, at, pieces.CLOSE, 0, 1)
-    line = lesson_of(entity, w[W_METRIC])
-    entry = 0
-    capacity = 0
-    if line != 0:
-        lesson = integers(line, lay.LESSON)
-        entry = lesson[lay.L_ENTRY]
-        capacity = lesson[lay.L_CAPACITY]
     o_at = x[lay.X_SCRATCH] + G_OUT * lay.WORD
-    used = fuse(desk, entity, window, entry, capacity, 0)
-    if used == 0.0 or m[lay.M_RULE] == lay.RULE_PYTHON or not tellable(o_at):
+    if m[lay.M_KIND] == lay.KIND_NUMBER:
+        at = put_number(desk, entity, window, out_at, out_bytes, at)
+    else:
+        told = answer_words(desk, entity, window, o_at)
+        if told < 0:
+            return -1
+        at = put_said(out_at, at, integers(w[W_FIRST] + told * CLAIM * lay.WORD, CLAIM)[C_VALUE])
+        at = put_share(out_at, out_bytes, at, pieces.SURE_1, pieces.SURE_2, 14, floats(o_at, col.OUT_WIDTH)[col.O_CONF])
+    if at < 0:
         return -1
     o = floats(o_at, col.OUT_WIDTH)
+    used = o[col.O_USED]
     voices = o[col.O_VOICES]
-    if m[lay.M_RULE] == lay.RULE_MODEL:
-        at = write_digits(out, at, o[col.O_VALUE])
-    else:
-        choose(desk, entity, window, m[lay.M_SPEC], m[lay.M_RULE], o_at)
-        at = write_float(out, at, o[col.O_VALUE])
-    at = put_share(out_at, out_bytes, at, pieces.SURE_1, pieces.SURE_2, 14, o[col.O_CONF])
-    at = write_digits(out, put(out_at, at, pieces.LOW, 0, 7), o[col.O_LOW])
-    at = write_digits(out, put(out_at, at, pieces.HIGH, 0, 8), o[col.O_HIGH])
-    at = write_digits(out, put(out_at, at, pieces.SPREAD_1, pieces.SPREAD_2, 10), o[col.O_SPREAD])
     at = write_int(out, put(out_at, at, pieces.SOURCES_1, pieces.SOURCES_2, 11), int(used))
     at = put_share(out_at, out_bytes, at, pieces.VOICES_1, pieces.VOICES_2, 10, voices)
     at = put_text(out_at, put(out_at, at, pieces.COMMA, 0, 1), m[lay.M_METHOD], m[lay.M_METHOD_N])
@@ -214,11 +256,16 @@ def room_for(desk: int, entity: int) -> int:
         w = integers(windows[k], WINDOW)
         m = integers(x[lay.X_METRICS] + w[W_METRIC] * lay.METRIC * lay.WORD, lay.METRIC)
         room += METRIC_BYTES + m[lay.M_NAME_N] + m[lay.M_METHOD_N]
+        words = holds_words(desk, windows[k])
         for i in range(w[W_ROOM]):
             if i < w[W_SAID] or i >= w[W_ROOM] - w[W_ASIDE]:
-                provider = integers(w[W_FIRST] + i * CLAIM * lay.WORD, CLAIM)[C_PROVIDER]
+                one = integers(w[W_FIRST] + i * CLAIM * lay.WORD, CLAIM)
+                provider = one[C_PROVIDER]
                 a = integers(x[lay.X_PROVIDERS] + provider * lay.PROVIDER * lay.WORD, lay.PROVIDER)
                 room += SAID_BYTES + a[lay.A_NAME_N]
+                if words:
+                    # Once where it is said, and once as the answer.
+                    room += 2 * integers(one[C_VALUE], lay.TEXT)[lay.T_BYTES]
     return int(room)
 
 

@@ -1,10 +1,10 @@
 """Raw events without a parser: those of one kind are the same text but for a few holes, so a template says what they say.
 
-`scan` walks the JSON once, strictly, finds the holes (numbers, `id` and `entity`) and looks up the template by the text between
-them; `read` then takes from the holes what the template says stands there. Mostly the template can be guessed, and the text is
-only compared with it. What is not compact JSON of the expected form, as
-msgspec writes it, is strange: Python reads it. Nothing is accepted here that msgspec would read otherwise, because a template is
-made only of an event that msgspec has read (engine/templates.py), and between two events of a template only holes differ.
+`scan` walks the JSON once, strictly, finds the holes (numbers, `id`, `entity`, and whatever stands in `metrics`) and looks up
+the template by the text between them; `read` then takes from the holes what the template says stands there. Mostly the template
+can be guessed, and the text is only compared with it. What is not compact JSON of the expected form, as msgspec writes it, is
+strange: Python reads it. Nothing is accepted here that msgspec would read otherwise, because a template is made only of an event
+that msgspec has read (engine/templates.py), and between two events of a template only holes differ.
 """
 
 from __future__ import annotations
@@ -14,22 +14,34 @@ import zlib
 import numpy as np
 
 from services.aggregator.compiled.memory import floats, integers, octets
-from services.aggregator.compiled.text import LANES, digits_at, mixed, plain_at, word_at
+from services.aggregator.compiled.text import digits_at, mixed, word_at
 from services.aggregator.kernels import layout as at
 from services.aggregator.kernels.digits import read_float, read_int
+from services.aggregator.kernels.ends import (
+    COMMA,
+    FALSE,
+    MASK_4,
+    MASK_5,
+    MINUS,
+    NINE,
+    OPEN_LIST,
+    QUOTE,
+    SMALL_F,
+    SMALL_T,
+    STRANGE,
+    TRUE,
+    ZERO,
+    is_ascii,
+    string_end,
+    value_end,
+)
 
-STRANGE = -1
-QUOTE, COMMA, MINUS, PLUS, POINT, COLON = b'",-+.:'
-ZERO, NINE, SMALL_E, SMALL = b"09e "
-OPEN, CLOSE = b"{}"
+OPEN, CLOSE, COLON = b"{}:"
 
 # Keys and words, as the 8 bytes that hold them; a shorter one is compared under the mask of its length.
 ID, ENTITY, WEIGHT, METRICS = (int.from_bytes(key, "little") for key in (b"id", b"entity", b"weight", b"metrics"))
-TRUE, FALSE, NULL = (int.from_bytes(word, "little") for word in (b"true", b"false", b"null"))
-MASK_2, MASK_4, MASK_5, MASK_6, MASK_7 = ((1 << 8 * n) - 1 for n in (2, 4, 5, 6, 7))
-BEYOND_ASCII = -0x7F7F7F7F7F7F7F80
-"""The highest bit of each of 8 bytes."""
-
+NULL = int.from_bytes(b"null", "little")
+MASK_2, MASK_6, MASK_7 = ((1 << 8 * n) - 1 for n in (2, 6, 7))
 SEED, FACTOR, OTHER = 0x1E3779B97F4A7C15, 0x3F58476D1CE4E5B9, 0x14D049BB133111EB
 INTEGER_DIGITS = 15
 """Times with more digits are read by Python."""
@@ -43,68 +55,6 @@ CRC = np.array(
     [zlib.crc32(bytes([byte, *[0] * zeros]), ALL) ^ ALL for zeros in range(8) for byte in range(256)], dtype=np.uint32
 )
 """CRC-32 of each byte with 0 to 7 zeros behind it: with these, 8 bytes are taken in one step."""
-
-
-def string_end(begin: int, stop: int) -> int:
-    """Address of the quote that ends the string whose text begins here; -1 when there is none, or something needs a parser."""
-    place = begin
-    n = plain_at(place)
-    while n == LANES:
-        place += LANES
-        if place >= stop:
-            return STRANGE
-        n = plain_at(place)
-    place += n
-    if place >= stop or word_at(place) & 255 != QUOTE:
-        return STRANGE
-    return place
-
-
-def digits_end(begin: int, stop: int) -> int:
-    """Address of the first byte from here that is no digit, or one behind `stop`."""
-    n = digits_at(begin)
-    place = begin + n
-    while n == LANES and place < stop:
-        n = digits_at(place)
-        place += n
-    return place
-
-
-def number_end(begin: int, stop: int) -> int:
-    """Address behind the number that begins here; -1 when it is none in JSON's grammar."""
-    place = begin
-    if word_at(place) & 255 == MINUS:
-        place += 1
-    first = place
-    place = digits_end(place, stop)
-    if place == first or place >= stop or (place > first + 1 and word_at(first) & 255 == ZERO):
-        return STRANGE
-    word = word_at(place)
-    if word & 255 == POINT:
-        first = place + 1
-        place = digits_end(first, stop)
-        if place == first or place >= stop:
-            return STRANGE
-        word = word_at(place)
-    if (word & 255) | 32 == SMALL_E:
-        sign = (word >> 8) & 255
-        first = place + 2 if sign in (PLUS, MINUS) else place + 1
-        place = digits_end(first, stop)
-        if place == first:
-            return STRANGE
-    # A number is never the last of an event.
-    return place if place < stop else STRANGE
-
-
-def is_ascii(begin: int, end: int) -> bool:
-    """Whether all bytes are below 128."""
-    place = begin
-    seen = 0
-    while place + 8 <= end:
-        seen |= word_at(place)
-        place += 8
-    seen |= word_at(place) & ((1 << (8 * (end - place))) - 1)
-    return seen & BEYOND_ASCII == 0
 
 
 def hash_run(before: int, begin: int, end: int) -> int:
@@ -158,23 +108,8 @@ def walk(begin: int, stop: int, text_at: int, holes_at: int) -> int:
         letter = (word >> 16) & 255
         place = end + 2
         # Its value.
-        if letter == QUOTE:
-            first = place + 1
-            end = string_end(first, stop)
-            if end < 0 or inside:
-                return STRANGE
-            name = word_at(key)
-            if (size == 2 and name & MASK_2 == ID) or (size == 6 and name & MASK_6 == ENTITY):
-                if count == at.MOST_HOLES or not is_ascii(first, end):
-                    return STRANGE
-                found = hash_run(found, run, first)
-                holes[at.HOLES + 2 * count] = first - text_at
-                holes[at.HOLES + 2 * count + 1] = end - text_at
-                count += 1
-                run = end
-            place = end + 1
-        elif letter == MINUS or (letter >= ZERO and letter <= NINE):
-            end = number_end(place, stop)
+        if inside or letter == MINUS or (letter >= ZERO and letter <= NINE):
+            end = value_end(place, stop)
             if end < 0:
                 return STRANGE
             if inside or size != 6 or word_at(key) & MASK_6 != WEIGHT:
@@ -186,8 +121,21 @@ def walk(begin: int, stop: int, text_at: int, holes_at: int) -> int:
                 count += 1
                 run = end
             place = end
-        elif inside:
-            return STRANGE
+        elif letter == QUOTE:
+            first = place + 1
+            end = string_end(first, stop)
+            if end < 0:
+                return STRANGE
+            name = word_at(key)
+            if (size == 2 and name & MASK_2 == ID) or (size == 6 and name & MASK_6 == ENTITY):
+                if count == at.MOST_HOLES or not is_ascii(first, end):
+                    return STRANGE
+                found = hash_run(found, run, first)
+                holes[at.HOLES + 2 * count] = first - text_at
+                holes[at.HOLES + 2 * count + 1] = end - text_at
+                count += 1
+                run = end
+            place = end + 1
         elif letter == OPEN:
             if size != 7 or word_at(key) & MASK_7 != METRICS:
                 return STRANGE
@@ -257,7 +205,7 @@ def serves(template: int, begin: int, stop: int, text_at: int, holes_at: int) ->
         place += n
         known += n
         if k < count:
-            end = string_end(place, stop) if runs[k] & 1 else number_end(place, stop)
+            end = string_end(place, stop) if runs[k] & 1 else value_end(place, stop)
             if end < 0 or (runs[k] & 1 and not is_ascii(place, end)):
                 return False
             holes[at.HOLES + 2 * k] = place - text_at
@@ -359,6 +307,18 @@ def whole(begin: int, end: int) -> bool:
     return end - first <= INTEGER_DIGITS and digits_at(first) >= end - first
 
 
+def said_as(kind: int, begin: int, end: int) -> bool:
+    """Whether these bytes are a text of this kind that can be kept as it stands."""
+    letter = word_at(begin) & 255
+    if kind == at.KIND_FLAG:
+        right = letter in (SMALL_T, SMALL_F)
+    elif kind == at.KIND_SET:
+        right = letter == OPEN_LIST
+    else:
+        right = letter == QUOTE
+    return right and end - begin <= at.LONGEST_TEXT and is_ascii(begin, end)
+
+
 def read(desk: int, template: int, text_at: int, holes_at: int, said_at: int) -> int:
     """What stands in the holes that scan found, as words at `said_at` (layout SAID): 0, or 1 when Python must read the event."""
     line = integers(template, at.TEMPLATE)
@@ -372,7 +332,17 @@ def read(desk: int, template: int, text_at: int, holes_at: int, said_at: int) ->
         role = roles[k]
         begin = holes[at.HOLES + 2 * k]
         end = holes[at.HOLES + 2 * k + 1]
-        if role >= at.ROLE_VALUE:
+        if role >= at.ROLE_VALUE + at.MOST_HOLES:
+            kind = (role - at.ROLE_VALUE) // at.MOST_HOLES
+            if not said_as(kind, text_at + begin, text_at + end):
+                return 1
+            place = at.SAID + (role - at.ROLE_VALUE) % at.MOST_HOLES
+            said[place] = text_at + begin
+            said[place + at.MOST_HOLES] = end - begin
+        elif role >= at.ROLE_VALUE:
+            letter = word_at(text_at + begin) & 255
+            if letter != MINUS and (letter < ZERO or letter > NINE):
+                return 1
             value = read_float(octets(text_at, end), begin, end)
             if not abs(value) < np.inf:
                 return 1

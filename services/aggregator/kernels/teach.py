@@ -17,10 +17,18 @@ from services.aggregator.kernels.gather import (
     listed,
     peers,
 )
+from services.aggregator.kernels.words import classify, learn_words
 
 LEARN_SOURCES = 3
 """From so many sources on a window teaches: two that differ cannot say which of them is wrong, and what is learned takes
 kilobytes for each key and metric, which the long tail of keys with one or two sources could not hold in memory."""
+
+
+def kind_of(desk: int, window: int) -> int:
+    """What is said in a window, of KIND_*."""
+    metrics = integers(desk, lay.DESK)[lay.X_METRICS]
+    metric = integers(window, WINDOW)[W_METRIC]
+    return int(integers(metrics + metric * lay.METRIC * lay.WORD, lay.METRIC)[lay.M_KIND])
 
 
 def closes(desk: int, entity: int, window: int, received: int) -> bool:
@@ -62,8 +70,6 @@ def teach(desk: int, entity: int, received: int) -> int:
     """
     x = integers(desk, lay.DESK)
     e = integers(entity, lay.ENTITY)
-    if e[lay.E_FLAGS] & lay.F_EXTRA:
-        return 1
     if e[lay.E_COUNT] < LEARN_SOURCES:
         return 0
     if gather(desk, entity, floats(desk, lay.DESK)[lay.X_NEAR]) != 0:
@@ -71,14 +77,25 @@ def teach(desk: int, entity: int, received: int) -> int:
     windows = integers(listed(desk), x[lay.X_METRICS_N])
     count = integers(x[lay.X_SCRATCH], 1)[0]
     for k in range(count):
-        if closes(desk, entity, windows[k], received) and not enrol(desk, entity, windows[k]):
+        kind = kind_of(desk, windows[k])
+        if kind == lay.KIND_SET or not closes(desk, entity, windows[k], received):
+            continue
+        if kind == lay.KIND_NUMBER:
+            if not enrol(desk, entity, windows[k]):
+                return 1
+        elif not classify(desk, windows[k]):
             return 1
     judged = peers(desk)
     if judged != 0:
         agree(desk, entity, judged)
     touched = integers(x[lay.X_TOUCHED], x[lay.X_METRICS_N])
     for k in range(count):
-        if closes(desk, entity, windows[k], received):
+        kind = kind_of(desk, windows[k])
+        if kind == lay.KIND_SET or not closes(desk, entity, windows[k], received):
+            continue
+        if kind != lay.KIND_NUMBER:
+            learn_words(desk, entity, windows[k])
+        else:
             metric = integers(windows[k], WINDOW)[W_METRIC]
             lesson = integers(lesson_of(entity, metric), lay.LESSON)
             if fuse(desk, entity, windows[k], lesson[lay.L_ENTRY], lesson[lay.L_CAPACITY], 1) > 0.0:

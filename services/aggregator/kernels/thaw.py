@@ -13,8 +13,11 @@ from services.aggregator.kernels.blocks import (
     bar_words,
     entry_words,
     free_parts,
+    free_texts,
+    put_value,
     release,
     room_in,
+    text_words,
 )
 from services.aggregator.kernels.cursor import (
     BAD,
@@ -45,9 +48,11 @@ from services.aggregator.kernels.freeze import (
     RATE_NONE,
     RATE_OTHER,
     SLOT_KEPT,
+    WORDS,
 )
 from services.aggregator.kernels.index import blank_entity, new_entity
 
+LEAST_VALUE = 2
 LEAST_STATEMENT, LEAST_BAR, LEAST_VOICE, LEAST_RING, LEAST_LESSON, LEAST_SLOT = 8, 5, 45, 2, 400, 43
 """Bytes that each takes at least: there are no more of them than fit into what is left."""
 SPREAD = 300
@@ -73,6 +78,41 @@ def spare(desk: int, cursor: int, words: int) -> int:
     return 0
 
 
+def take_values(desk: int, source: int, statement: int, count: int, cursor: int) -> bool:
+    """Read values that are not all numbers; whether they are what the source says today. If not, their texts are released."""
+    x = integers(desk, at.DESK)
+    c = integers(cursor, CURSOR)
+    n = integers(x[at.X_SOURCES] + source * at.SOURCE * at.WORD, at.SOURCE)
+    values = integers(statement + at.STATEMENT * at.WORD, count)
+    fits = n[at.N_COUNT] == count
+    known = count if fits else 0
+    places = integers(x[at.X_PLACES] + n[at.N_VALUES] * at.PLACE * at.WORD, known * at.PLACE)
+    for k in range(count):
+        values[k] = 0
+    for k in range(count):
+        kind = take_octet(cursor)
+        fits = fits and places[k * at.PLACE + at.P_KIND] == kind
+        if kind == at.KIND_NUMBER:
+            if fits:
+                take_bytes(cursor, statement + (at.STATEMENT + k) * at.WORD, at.WORD)
+            else:
+                skip(cursor, at.WORD)
+            continue
+        size = take_count(cursor, 1)
+        text = c[NOW]
+        skip(cursor, size)
+        if fits and c[BAD] == 0:
+            if size == 0 or x[at.X_END] - x[at.X_NEXT] < room_in(text_words(size)) * at.WORD:
+                spoil(cursor)
+            else:
+                values[k] = put_value(desk, 0, text, size)
+    if c[BAD] != 0:
+        fits = False
+    if not fits and n[at.N_COUNT] == count:
+        free_texts(desk, statement, source)
+    return bool(fits)
+
+
 def thaw_statements(desk: int, entity: int, cursor: int) -> None:
     """Read the statements; those of sources that say something else today are left out."""
     x = integers(desk, at.DESK)
@@ -82,7 +122,7 @@ def thaw_statements(desk: int, entity: int, cursor: int) -> None:
     used = take_whole(cursor)
     if count == 0:
         return
-    if used < count * at.STATEMENT or used > count * at.STATEMENT + (c[END] - c[NOW]) // at.WORD:
+    if used < count * at.STATEMENT or used > count * at.STATEMENT + (c[END] - c[NOW]) // LEAST_VALUE:
         spoil(cursor)
         return
     e[at.E_INDEX] = spare(desk, cursor, count * at.DIRECTORY)
@@ -111,14 +151,19 @@ def thaw_statements(desk: int, entity: int, cursor: int) -> None:
         else:
             floats(statement, at.STATEMENT)[at.S_RATE] = float("nan") if bits & 3 == RATE_NONE else 1.0
         agreed = e[at.E_AS_OF] - take_whole(cursor) if bits & AGREED else 0
-        values = take_count(cursor, at.WORD)
+        values = take_count(cursor, LEAST_VALUE)
         if begin + at.STATEMENT + values > used:
             spoil(cursor)
             return
-        take_bytes(cursor, statement + at.STATEMENT * at.WORD, values * at.WORD)
+        if bits & WORDS:
+            fits = take_values(desk, source, statement, values, cursor)
+        else:
+            n = integers(x[at.X_SOURCES] + source * at.SOURCE * at.WORD, at.SOURCE)
+            fits = n[at.N_COUNT] == values and n[at.N_WORDS] == 0
+            take_bytes(cursor, statement + at.STATEMENT * at.WORD, values * at.WORD)
         if c[BAD] != 0:
             return
-        if integers(x[at.X_SOURCES] + source * at.SOURCE * at.WORD, at.SOURCE)[at.N_COUNT] == values:
+        if fits:
             d = integers(e[at.E_INDEX] + e[at.E_COUNT] * at.DIRECTORY * at.WORD, at.DIRECTORY)
             d[at.D_SOURCE] = source
             d[at.D_AT] = begin
