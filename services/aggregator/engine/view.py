@@ -12,7 +12,7 @@ from services.aggregator.compiled.kernels import KERNELS
 from services.aggregator.engine.memory import bytes_at, doubles_at, words_at
 from services.aggregator.engine.model import Slot
 from services.aggregator.kernels import layout as at
-from services.aggregator.kernels.blocks import entry_words
+from services.aggregator.kernels.blocks import appetite, entry_words
 
 if TYPE_CHECKING:
     from services.aggregator.engine.store import Store
@@ -156,7 +156,7 @@ class Entity:
             store.words.setdefault(address, {})[number] = (ts_ms, crc, rate, values)
             self.extra = True
             return
-        store.ready()
+        store.ready(appetite(address))
         line = KERNELS.find_statement(store.desk_at, address, number) or KERNELS.add_statement(
             store.desk_at, address, number
         )
