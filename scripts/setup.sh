@@ -15,7 +15,25 @@ say() { echo "setup: $*" >&2; }
 fresh() { # whether what was installed for this kind is what is wanted now
   [ -x .venv/bin/python ] && [ -f ".venv/.$1" ] && cat "$2" pyproject.toml | cmp -s - ".venv/.$1"
 }
-if fresh "$kind" "$pins" || { [ "$kind" = run ] && fresh dev requirements-dev.txt; }; then exit 0; fi
+
+compile() { # the kernels of the aggregator, once for their sources and this processor; an aggregator that finds none waits for them
+  .venv/bin/python -c "from services.aggregator.compiled.kernels import KERNELS; KERNELS.warm(wait=True)" >>.venv/setup.log 2>&1 ||
+    { tail -n 15 .venv/setup.log >&2; exit 1; }
+  touch .venv/.kernels
+}
+
+stale() { # whether something that is compiled was changed since
+  [ ! -e .venv/.kernels ] || [ -n "$(cd services/aggregator && find compiled kernels fusion -name '*.py' -newer ../../.venv/.kernels)" ]
+}
+
+if fresh dev requirements-dev.txt || { [ "$kind" = run ] && fresh run "$pins"; }; then
+  # Tests compile what they need; who only runs it is told what takes half a minute.
+  if [ "$kind" = run ] && stale; then
+    say "compiling the kernels of the aggregator, which changed (half a minute)"
+    compile
+  fi
+  exit 0
+fi
 
 if [ ! -x .venv/bin/python ]; then
   python=
@@ -64,11 +82,9 @@ if ! wait $installer; then
   exit 1
 fi
 
-say "3/3 the command parallax and its compiled parts"
+say "3/3 the command parallax and its compiled parts (half a minute)"
 .venv/bin/python -m pip install --disable-pip-version-check --no-input --quiet --no-deps --no-build-isolation --editable . \
   >>.venv/setup.log 2>&1 || { tail -n 15 .venv/setup.log >&2; exit 1; }
-# The fusion kernels are compiled once and cached, so that the first start need not wait for the compiler.
-.venv/bin/python -c "from services.aggregator.fusion import Fuser; Fuser.warm(wait=True)" >>.venv/setup.log 2>&1 ||
-  { tail -n 15 .venv/setup.log >&2; exit 1; }
+compile
 cat "$pins" pyproject.toml >".venv/.$kind"
 say "ready: .venv/bin/parallax --help"

@@ -1,1 +1,1 @@
-"""The aggregator: raw events to fused records, candles and signals."""
+"""The aggregator: raw events to fused records, candles and signals. README.md has the map."""

@@ -14,6 +14,7 @@ ROWS: tuple[Metric, ...] = (
     Metric("fused_sent_total", COUNTER, ("category",), help="Fused records that are durable."),
     Metric("candles_sent_total", COUNTER, ("category",), help="Bars that are durable."),
     Metric("state_sent_total", COUNTER, ("category",), help="Entities written to checkpoints."),
+    Metric("state_damaged_total", COUNTER, ("category",), help="Keys whose state could not be read at recovery; they begin anew."),
     Metric("batch_records", HISTOGRAM, help="Records per batch handed to an agent.", buckets=(1, 3, 10, 30, 100, 300, 1000, 2000)),
     Metric(
         "fused_latency_seconds", HISTOGRAM, ("category",),

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from scripts import reference
+from services.aggregator.kernels import layout
 from services.cli import COMMANDS
 
 ROOT = Path(__file__).parents[2]
@@ -64,6 +65,23 @@ def test_commands_in_examples_exist(path: Path) -> None:
 def test_modules_and_tables_named_by_a_service_exist(path: Path) -> None:
     named = {name for code in re.findall(r"`([^`\n]+)`", path.read_text()) for name in FILE.findall(code)}
     assert [name for name in sorted(named) if not any(path.parent.rglob(name))] == []
+
+
+def test_every_reason_for_which_the_fold_stops_is_explained() -> None:
+    text = (ROOT / "docs" / "engine.md").read_text()
+    reasons = [name for name in vars(layout) if name.startswith("WHY_")]
+    assert reasons
+    assert re.findall(r"^\| `(WHY_\w+)`", text, re.M) == sorted(reasons, key=vars(layout).__getitem__)
+
+
+def test_modules_named_by_the_page_of_the_engine_exist() -> None:
+    named = {
+        name
+        for code in re.findall(r"(?s)```.*?```|`[^`]+`", (ROOT / "docs" / "engine.md").read_text())
+        for name in FILE.findall(code)
+    }
+    places = (ROOT, ROOT / "services" / "aggregator", ROOT / "services" / "aggregator" / "kernels")
+    assert [name for name in sorted(named) if not any((place / name).exists() for place in places)] == []
 
 
 def test_decision_records_are_numbered_and_whole() -> None:

@@ -3,7 +3,7 @@
 A process of its own compiles (build.py); this one only places the code in its memory (native.py), so that a running
 aggregator carries no compiler. Where that is not possible the compiler is loaded after all. Compiled or not, the functions
 use IEEE doubles in the order written and the same exp, log and erf of the C library, without fused or reordered operations:
-which of them answered cannot be seen in an answer, so a replay agrees (tests/unit/aggregator/fusion/test_kernel.py).
+which of them answered cannot be seen in an answer, so a replay agrees (docs/engine.md says which tests hold that).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from hashlib import sha256
 from importlib import import_module
 from importlib.metadata import version
-from os import W_OK, access, getuid
+from os import W_OK, access, environ, getuid
 from pathlib import Path
 from tempfile import gettempdir
 from threading import Lock, Thread
@@ -28,7 +28,7 @@ from services.aggregator.compiled.table import ENTRIES, FUNCTIONS, LAYOUTS, argu
 
 BUILD = "services.aggregator.compiled.build"
 BUILD_S = 300
-"""Longest time the compiler may take; some 15 s on an idle core."""
+"""Longest time the compiler may take; half a minute on an idle core."""
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +58,7 @@ class Kernels:
         """Load or compile the kernels, in a thread unless `wait`; a second call does no work twice."""
         with self._lock:
             if self._thread is None:
-                self._thread = Thread(target=self._make, name="fusion-compile", daemon=True)
+                self._thread = Thread(target=self._make, name="compile", daemon=True)
                 self._thread.start()
         if wait:
             self._thread.join()
@@ -87,7 +87,7 @@ def place(data: bytes) -> dict[str, Callable[..., int]]:
 
 
 def _kept() -> Path:
-    """Where the code is kept: beside the source, or in the temporary folder where that is read-only.
+    """Where the code is kept: beside the source, or in the temporary folder where it is not there and that is read-only.
 
     The name says for what it holds: all sources, because they are compiled into one; the compiler; and the processor.
     """
@@ -100,13 +100,16 @@ def _kept() -> Path:
     known += f"{version('numba')} {sys.version_info[:2]} {_processor()}".encode()
     name = f"kernels-{sha256(known).hexdigest()[:16]}.bin"
     beside = folder / "__pycache__"
-    if access(beside if beside.exists() else folder, W_OK):
+    if (beside / name).exists() or access(beside if beside.exists() else folder, W_OK):
         return beside / name
     return Path(gettempdir()) / f"parallax-{getuid()}" / name
 
 
 def _processor() -> str:
-    """What the processor can do: code for one may be illegal on another."""
+    """What the processor can do: code for one may be illegal on another. Who names one to the compiler (an image that is to run on
+    many machines) has it made for that one."""
+    if named := environ.get("NUMBA_CPU_NAME"):
+        return f"{named} {environ.get('NUMBA_CPU_FEATURES', '')}"
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:

@@ -196,6 +196,7 @@ class Host:
         held.committable = found.partition.position + 1 if found.partition.position >= 0 else None
         took_s = time.monotonic() - started_s
         self.metrics.observe("recovery_seconds", took_s)
+        self.metrics.inc("state_damaged_total", len(found.partition.damaged), category=category)
         if found.records:
             entities = len(found.partition.entities)
             log.info("%s/%d: %d entities, %d records, %.2f s", held.tp.topic, number, entities, found.records, took_s)

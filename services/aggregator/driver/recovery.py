@@ -22,6 +22,9 @@ OPTIONS: dict[str, Any] = {
 """A short wait, because the constant part of a recovery is the fetch that is under way when it ends; small fetches, because
 several partitions recover at once and what they unpack is memory that the process keeps."""
 
+FIRST_KEYS = 5
+"""Keys that are named where many are damaged."""
+
 log = logging.getLogger(__name__)
 
 
@@ -65,6 +68,17 @@ async def recover(settings: CommonSettings, rules: Rules, raw: str, state: str, 
             log.error("%s/%d: records %d to %d are gone by retention, unread", raw, number, start, starts[log_tp] - 1)
         start = starts[log_tp]
         partition.position = start - 1
+    if damaged := partition.damaged:
+        first = ", ".join(repr(key.decode(errors="replace")) for key in damaged[:FIRST_KEYS])
+        log.warning(
+            "%s/%d: the state of %d keys cannot be read, and they begin anew with the log from %d on: %s%s",
+            state,
+            number,
+            len(damaged),
+            partition.position + 1,
+            first,
+            ", ..." if len(damaged) > FIRST_KEYS else "",
+        )
     if recovery.dropped:
         log.info("%s/%d: %d records of an unfinished checkpoint are left out", state, number, recovery.dropped)
     return Recovered(partition, start, records)

@@ -1,7 +1,7 @@
 """Reading: what a fetch brought is unpacked at once by a kernel, into columns over one buffer, instead of record by record.
 
 aiokafka fetches, and keeps the position of each partition; here its fetched batches become `Records`, a partition at a time.
-What it does per record (an object, two calls of deserialisers, a step of a generator) costs as much as folding the record.
+What it does per record (an object, two calls of deserialisers, a step of a generator) costs more than folding the record.
 """
 
 from __future__ import annotations

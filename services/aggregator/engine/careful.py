@@ -12,6 +12,7 @@ from services.aggregator.compiled.kernels import KERNELS
 from services.aggregator.engine.model import EARLIEST_MS, Aside, Reason, Record, Shape, Statement
 from services.aggregator.engine.names import SourceKey
 from services.aggregator.engine.rules import TARGET
+from services.aggregator.kernels.layout import LATEST_MS
 
 if TYPE_CHECKING:
     from services.aggregator.engine.model import Source
@@ -44,7 +45,8 @@ def fold_one(partition: Partition, record: Record, now_ms: int, behind: bool) ->
     received_ms = said.received_ms
     if received_ms > partition.log_ms:
         stamp = record.timestamp
-        if stamp is not None and received_ms > stamp + limits.future_ms:
+        latest_ms = LATEST_MS if stamp is None or stamp < 0 else min(stamp + limits.future_ms, LATEST_MS)
+        if received_ms > latest_ms:
             return _aside(partition, record, Reason.TIME, f"received_ms {received_ms}, log {stamp}")
         if received_ms >= partition.turn_ms:
             partition.turn_log(received_ms)
@@ -105,6 +107,7 @@ def _put(
         return None
     if received_ms >= entity.learn_at_ms:
         partition.learn(address, received_ms)
+    store.ready()
     if trade and KERNELS.told(store.desk_at, address, number, tie):
         partition.counts.unchanged += 1
         return None

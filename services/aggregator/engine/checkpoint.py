@@ -145,7 +145,7 @@ def _thaw_rows(store: Store, values: Mapping[bytes, bytes]) -> list[list[int]]:
     out = np.empty((count, 2), np.int64)
     row = 0
     while row < count:
-        store.ready(MARGIN + SPREAD * int(lengths[2 * row + 1]))
+        store.ready(MARGIN + SPREAD * int(lengths[2 * row + 1]) + 2 * int(lengths[2 * row]))
         row = KERNELS.thaw_rows(store.desk_at, row, count, address_of(text), spans.ctypes.data, out.ctypes.data)
     odd = np.flatnonzero(out[:, 1] != lengths[1::2])
     found: list[list[int]] = np.column_stack([odd, out[odd]]).tolist()

@@ -136,7 +136,8 @@ class Fold:
         partition.position = before
 
     def memory(self, row: int) -> None:
-        """`run` makes memory ready before it goes on."""
+        """Too little memory is free."""
+        self.partition.store.ready(self.rows[at.R_NEED])
 
     def index(self, row: int) -> None:
         """More entities than the index holds."""

@@ -31,6 +31,7 @@ from services.aggregator.engine.templates import Templates
 from services.aggregator.engine.view import Entity
 from services.aggregator.fusion import Fuser
 from services.aggregator.kernels import layout as at
+from services.aggregator.kernels.blocks import appetite
 
 if TYPE_CHECKING:
     from services.aggregator.engine.fold import Fold
@@ -74,7 +75,8 @@ class Partition:
         self.taken = 0
         self.gone: list[bytes] = []
         self.damaged: list[bytes] = []
-        """Keys whose state could not be read."""
+        """Keys whose state could not be read: they begin anew with the log behind the mark, and their next checkpoint replaces it.
+        Nothing is deleted because of it: another release may be able to read what this one cannot."""
         self.paper = Paper(self.store)
         self.payloads: dict[int, bytes] = {}
         """Records that had to be computed before they were due, by the address of their entity."""
@@ -225,7 +227,7 @@ class Partition:
         entity.learn_at_ms = self.learn_at(received_ms)
         if len(entity) > 1 and received_ms // MINUTE_MS != as_of_ms // MINUTE_MS:
             KERNELS.trim(store.desk_at, address)
-        store.ready()
+        store.ready(appetite(address))
         store.refresh()
         if KERNELS.teach(store.desk_at, address, received_ms):
             lessons.learn(store, self.names, self.rules, self.fuser, entity, received_ms)

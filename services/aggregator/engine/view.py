@@ -14,7 +14,7 @@ from services.aggregator.compiled.kernels import KERNELS
 from services.aggregator.engine.memory import address_of, bytes_at, doubles_at, words_at
 from services.aggregator.engine.model import Slot
 from services.aggregator.kernels import layout as at
-from services.aggregator.kernels.blocks import entry_words, put_value
+from services.aggregator.kernels.blocks import appetite, entry_words, put_value
 
 if TYPE_CHECKING:
     from services.aggregator.engine.store import Store
@@ -166,7 +166,7 @@ class Entity:
         crc = tie if isinstance(tie, int) else crc32(tie.encode())
         source = store.tables.listed[number]
         texts = [(place, _encode(values[place])) for place in source.texts]
-        store.ready(at.MARGIN + 2 * sum(len(text) for _, text in texts))
+        store.ready(appetite(address) + 2 * sum(len(text) for _, text in texts))
         line = KERNELS.find_statement(store.desk_at, address, number) or KERNELS.add_statement(
             store.desk_at, address, number
         )

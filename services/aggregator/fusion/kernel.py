@@ -1,6 +1,6 @@
 """The answer of the robust model to one window: one function in the subset of Python that numba compiles.
 
-It is written without helpers because an uncompiled run must give the same bits (services/aggregator/fusion/compiled.py).
+Uncompiled it gives the same bits (services/aggregator/compiled/kernels.py); `kernels/fuse.py` and `rows.py` fill its arrays.
 The model, its assumptions and its constants are explained in docs/fusion.md.
 """
 

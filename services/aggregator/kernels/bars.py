@@ -61,6 +61,8 @@ WIDTHS = (MINUTE_MS, 5 * MINUTE_MS, 15 * MINUTE_MS, 60 * MINUTE_MS, 240 * MINUTE
 """Number of an interval -> its length: the minute, then the longer ones; each bar starts at a multiple of its length."""
 NO_MORE, MADE, REOPENED = 1, 2, 4
 """What bar_add says: the minute takes no more; a bar was made; a bar of a closed minute changed that was sent as it had been."""
+MOST_VOICES = 1024
+"""Sources of one minute; what others say in it is not heard."""
 OWN = (SCRATCH - OHLC) * WORD
 """Where in the scratch memory bars are fused on their way into the longer ones."""
 
@@ -102,6 +104,8 @@ def bar_add(
     if found:
         voice_add(at, ts, price, size, traded)
     else:
+        if b[B_VOICES] >= MOST_VOICES:
+            return 0
         if b[B_VOICES] == b[B_ROOM]:
             bar = bar_grow(desk, entity, last, bar)
             b = integers(bar, BAR)

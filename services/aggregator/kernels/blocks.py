@@ -34,6 +34,7 @@ from services.aggregator.kernels.layout import (
     L_CAPACITY,
     L_ENTRY,
     LESSON,
+    MARGIN,
     N_COUNT,
     N_VALUES,
     N_WORDS,
@@ -205,6 +206,12 @@ def moved(desk: int, block: int, used: int, words: int, room: int) -> int:
         copy(new, block, used * WORD)
         release(desk, block, words)
     return new
+
+
+def appetite(entity: int) -> int:
+    """Bytes that must be free before more is said of an entity: what MARGIN leaves room for, and for many statements, another home."""
+    e = integers(entity, ENTITY)
+    return MARGIN + 2 * WORD * int(e[E_SPACE] + DIRECTORY * e[E_ROOM])
 
 
 def drop_statement(desk: int, entity: int, line: int) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from services.aggregator.compiled.memory import copy, floats, integers, octets
 from services.aggregator.fusion import layout as col
 from services.aggregator.kernels import layout as lay
-from services.aggregator.kernels.blocks import alloc, entry_words, release
+from services.aggregator.kernels.blocks import alloc, appetite, entry_words, release, room_in
 from services.aggregator.kernels.fuse import find_slot, lesson_of, row_of
 from services.aggregator.kernels.gather import C_GROUP, C_PROVIDER, CLAIM, W_FIRST, W_METRIC, W_SAID, WINDOW
 
@@ -117,6 +117,10 @@ def enrol(desk: int, entity: int, window: int) -> bool:
         return True
     m = integers(x[lay.X_METRICS] + metric * lay.METRIC * lay.WORD, lay.METRIC)
     if missing < 0 or capacity + missing > MOST_SLOTS or m[lay.M_ROW] == 0:
+        return False
+    # What else may be said of the entity in this record must have room behind it.
+    left = x[lay.X_END] - x[lay.X_NEXT] - room_in(entry_words(capacity + missing)) * lay.WORD
+    if left < appetite(entity) - lay.MARGIN // 2:
         return False
     if entry == 0:
         entry = new_entry(desk, metric, missing)

@@ -7,7 +7,7 @@ import math
 from services.aggregator.compiled.memory import floats, integers
 from services.aggregator.kernels import layout as at
 from services.aggregator.kernels.bars import bar_add
-from services.aggregator.kernels.blocks import add_statement, find_statement, put_value
+from services.aggregator.kernels.blocks import add_statement, appetite, find_statement, put_value
 from services.aggregator.kernels.index import find_entity, new_entity, same_bytes
 from services.aggregator.kernels.scan import read, scan
 from services.aggregator.kernels.teach import teach
@@ -110,6 +110,7 @@ def fold_rows(desk: int, rows: int) -> int:
             why = at.WHY_CAREFUL
             break
         if x[at.X_END] - x[at.X_NEXT] < at.MARGIN:
+            r[at.R_NEED] = at.MARGIN
             why = at.WHY_MEMORY
             break
         template = scan(desk, text, begins[row], ends[row], r[at.R_HOLES])
@@ -133,7 +134,7 @@ def fold_rows(desk: int, rows: int) -> int:
         received = said[at.Y_RECEIVED]
         log = x[at.X_LOG]
         if received > log:
-            if stamps[row] >= 0 and received > stamps[row] + x[at.X_FUTURE]:
+            if (stamps[row] >= 0 and received > stamps[row] + x[at.X_FUTURE]) or received > at.LATEST_MS:
                 why = at.WHY_CAREFUL
                 break
             if received >= x[at.X_TURN]:
@@ -163,6 +164,11 @@ def fold_rows(desk: int, rows: int) -> int:
                 break
         e = integers(entity, at.ENTITY)
         r[at.R_ENTITY] = entity
+        need = appetite(entity)
+        if x[at.X_END] - x[at.X_NEXT] < need:
+            r[at.R_NEED] = need
+            why = at.WHY_MEMORY
+            break
         if e[at.E_VERSION] >= 0 and log - e[at.E_AS_OF] > x[at.X_EXPIRE]:
             why = at.WHY_CAREFUL
             break

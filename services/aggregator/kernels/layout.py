@@ -218,7 +218,8 @@ GONE = 1
 SCRATCH = 65_536
 """Words at X_SCRATCH."""
 MARGIN = 1 << 20
-"""Bytes that are free between X_NEXT and X_END whenever a kernel begins a record, so that no allocation in it can fail."""
+"""Bytes that are free between X_NEXT and X_END whenever a kernel begins a record, beside what `blocks.appetite` says, so that no
+allocation in it can fail."""
 
 # --- what is folded in one call: records as columns, all in one buffer of text -----------------------------------------------
 (
@@ -251,14 +252,17 @@ MARGIN = 1 << 20
     R_REOPENED_AT,
     R_HOLES,  # address of what scan finds
     R_SAID,  # address of what read finds
+    R_NEED,  # bytes that must be free, for WHY_MEMORY
     ROWS,
-) = range(30)
+) = range(31)
+LATEST_MS = 253_402_300_799_999
+"""The end of the year 9999: no time is later, so that six bytes hold it and sums of times stay in a word."""
 (
     WHY_DONE,
     WHY_UNKNOWN,  # a template that nobody has seen: Python learns it, and the record is tried again
     WHY_CAREFUL,  # Python folds the record
     WHY_TURN,  # the log's clock passes X_TURN: Python closes what ends, and the record is tried again
-    WHY_MEMORY,  # less than MARGIN is free: Python adds memory
+    WHY_MEMORY,  # less than R_NEED is free: Python adds memory
     WHY_INDEX,  # the index is full: Python makes a larger one
     WHY_QUOTE,  # the quote of a pair is not known yet: Python names it
     WHY_LEARN,  # Python lets the fuser learn from the entity

@@ -7,6 +7,7 @@ from services.aggregator.fusion.layout import C_SOURCES_N, CONTEXT, GID, METRIC,
 from services.aggregator.fusion.layout import HEAD as HEAD_DOUBLES
 from services.aggregator.fusion.layout import RING as SAMPLES
 from services.aggregator.kernels import layout as at
+from services.aggregator.kernels.bars import MOST_VOICES
 from services.aggregator.kernels.blocks import (
     RING_WORDS,
     alloc,
@@ -202,6 +203,8 @@ def thaw_bars(desk: int, entity: int, cursor: int) -> None:
         due = take_octet(cursor)
         quote = thaw_quote(desk, entity, cursor)
         voices = take_count(cursor, LEAST_VOICE)
+        if voices > MOST_VOICES:
+            spoil(cursor)
         bar = spare(desk, cursor, bar_words(voices))
         if bar == 0:
             return
@@ -398,7 +401,8 @@ def thaw_rows(desk: int, begin: int, count: int, text: int, spans_at: int, out_a
     out = integers(out_at, 2 * count)
     for row in range(begin, count):
         n = spans[4 * row + 3] - spans[4 * row + 2]
-        if x[at.X_END] - x[at.X_NEXT] < at.MARGIN // 2 + SPREAD * n or 2 * x[at.X_INDEX_USED] > x[at.X_INDEX_MASK]:
+        need = at.MARGIN // 2 + SPREAD * n + 2 * (spans[4 * row + 1] - spans[4 * row])
+        if x[at.X_END] - x[at.X_NEXT] < need or 2 * x[at.X_INDEX_USED] > x[at.X_INDEX_MASK]:
             return row
         entity = new_entity(desk, text + spans[4 * row], spans[4 * row + 1] - spans[4 * row])
         out[2 * row] = entity

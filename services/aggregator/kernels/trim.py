@@ -30,6 +30,8 @@ def trim(desk: int, entity: int) -> int:
     x = integers(desk, at.DESK)
     e = integers(entity, at.ENTITY)
     count = e[at.E_COUNT]
+    if 3 * count > at.SCRATCH:
+        return trim_old(desk, entity)
     lines = integers(e[at.E_INDEX], count * at.DIRECTORY)
     sources = x[at.X_SOURCES]
     marks = integers(x[at.X_SCRATCH], 3 * count)
@@ -62,6 +64,21 @@ def trim(desk: int, entity: int) -> int:
         if marks[i] != 0:
             leave_agreed(desk, entity, i)
             drop_statement(desk, entity, e[at.E_INDEX] + i * at.DIRECTORY * at.WORD)
+    return dropped
+
+
+def trim_old(desk: int, entity: int) -> int:
+    """Drop what is older than it may be kept, where there is too much to compare all with all; how many."""
+    x = integers(desk, at.DESK)
+    e = integers(entity, at.ENTITY)
+    dropped = 0
+    for i in range(e[at.E_COUNT] - 1, -1, -1):
+        line = integers(e[at.E_INDEX] + i * at.DIRECTORY * at.WORD, at.DIRECTORY)
+        keep = integers(x[at.X_SOURCES] + line[at.D_SOURCE] * at.SOURCE * at.WORD, at.SOURCE)[at.N_KEEP]
+        if e[at.E_AS_OF] - integers(e[at.E_SAID] + line[at.D_AT] * at.WORD, at.STATEMENT)[at.S_TS] > keep:
+            leave_agreed(desk, entity, i)
+            drop_statement(desk, entity, e[at.E_INDEX] + i * at.DIRECTORY * at.WORD)
+            dropped += 1
     return dropped
 
 

@@ -72,8 +72,11 @@ def test_when_sources_learn_dirty_keys_keep_the_answer_from_before() -> None:
     fold(partition, log(raw("asset:early")), 0)
     fold(partition, log(raw("asset:late", at_ms=120_000), start=1), 0)
     early = partition.due.waiting()[0]
-    assert early.key == b"asset:early"
-    assert early.payload is not None
+    assert (partition.store.key(early), partition.store.view(early).rendered) == (b"asset:early", True)
+    assert list(partition.payloads) == [early]
+    (first, second) = partition.take(1000, 2)
+    assert (first[0], second[0]) == (b"asset:early", b"asset:late")
+    assert (partition.payloads, partition.store.view(early).rendered) == ({}, False)
 
 
 def test_each_metric_tells_its_own_quality_unless_it_is_the_only_one() -> None:

@@ -114,9 +114,9 @@ def test_what_was_dropped_or_begins_anew_leaves_nothing() -> None:
             b"asset:coin",
             -1,
             {},
-            False,
+            True,
             0,
-        )
+        ), "it waits to be sent, and must not be queued twice"
     assert store.desk[at.X_NEXT] == free, "what was released is used again"
     address = entity.address
     store.drop(address)

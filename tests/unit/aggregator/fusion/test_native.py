@@ -75,3 +75,16 @@ def test_where_code_cannot_be_placed_the_compiler_gives_the_same_answers(
     for name in ENTRIES:
         monkeypatch.setattr(KERNELS, name, getattr(fresh, name))
     assert answers() == placed
+
+
+def test_what_was_kept_serves_where_nothing_may_be_written_and_another_processor_has_its_own(
+    kept: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compiled, "access", lambda *_: False)
+    assert compiled._kept() == kept
+    monkeypatch.setenv("NUMBA_CPU_NAME", "some-other")
+    elsewhere = compiled._kept()
+    assert elsewhere.name != kept.name
+    assert elsewhere.parent != kept.parent
+    monkeypatch.setattr(compiled, "access", lambda *_: True)
+    assert compiled._kept() == kept.with_name(elsewhere.name)
