@@ -96,6 +96,7 @@ FUNCTIONS = (
     Compiled(f"{KERNELS}.batch", "unpack_rows", "i", "iiiiiii"),
     # bars
     Compiled(f"{KERNELS}.names", "write_key", "i", "oii"),
+    Compiled(f"{KERNELS}.trades", "heard", "b", "iii"),
     Compiled(f"{KERNELS}.trades", "remember", "-", "ii"),
     Compiled(f"{KERNELS}.trades", "told", "i", "iiii"),
     Compiled(f"{KERNELS}.bars", "higher", "f", "ff"),
@@ -246,6 +247,7 @@ FUNCTIONS = (
     Compiled(f"{KERNELS}.closing", "open_rows", "i", "iiiii"),
     # the fold
     Compiled(f"{KERNELS}.fold", "rate_of", "f", "iii"),
+    Compiled(f"{KERNELS}.fold", "is_control", "b", "ii"),
     Compiled(f"{KERNELS}.fold", "within", "b", "iii"),
     Compiled(f"{KERNELS}.fold", "fold_rows", "i", "ii"),
 )
