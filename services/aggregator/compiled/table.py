@@ -102,6 +102,7 @@ FUNCTIONS = (
     Compiled(f"{KERNELS}.batch", "unpack_rows", "i", "iiiiiii"),
     # bars
     Compiled(f"{KERNELS}.names", "write_key", "i", "oii"),
+    Compiled(f"{KERNELS}.trades", "heard", "b", "iii"),
     Compiled(f"{KERNELS}.trades", "remember", "-", "ii"),
     Compiled(f"{KERNELS}.trades", "told", "i", "iiii"),
     Compiled(f"{KERNELS}.bars", "higher", "f", "ff"),
@@ -159,7 +160,7 @@ FUNCTIONS = (
     Compiled(f"{KERNELS}.cursor", "take_count", "i", "ii"),
     Compiled(f"{KERNELS}.thaw", "take_source", "i", "ii"),
     Compiled(f"{KERNELS}.thaw", "spare", "i", "iii"),
-    Compiled(f"{KERNELS}.thaw", "take_values", "b", "iiiii"),
+    Compiled(f"{KERNELS}.values", "take_values", "b", "iiiii"),
     Compiled(f"{KERNELS}.thaw", "thaw_statements", "-", "iii"),
     Compiled(f"{KERNELS}.thaw", "thaw_quote", "i", "iii"),
     Compiled(f"{KERNELS}.thaw", "thaw_bars", "-", "iii"),
@@ -285,6 +286,7 @@ FUNCTIONS = (
     Compiled(f"{KERNELS}.closing", "open_rows", "i", "iiiii"),
     # the fold
     Compiled(f"{KERNELS}.fold", "rate_of", "f", "iii"),
+    Compiled(f"{KERNELS}.fold", "is_control", "b", "ii"),
     Compiled(f"{KERNELS}.fold", "within", "b", "iii"),
     Compiled(f"{KERNELS}.fold", "keep_values", "-", "iiii"),
     Compiled(f"{KERNELS}.fold", "fold_rows", "i", "ii"),

@@ -23,8 +23,8 @@ UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 def identity_of(said: Statement) -> SourceKey:
-    """What makes the source of a statement."""
-    return (said.provider, said.endpoint, said.quote, said.group, said.weight, said.origin, tuple(said.metrics))
+    """What makes the source of a statement; an empty quote is none."""
+    return (said.provider, said.endpoint, said.quote or None, said.group, said.weight, said.origin, tuple(said.metrics))
 
 
 def fold_one(partition: Partition, record: Record, now_ms: int, behind: bool) -> None:
@@ -105,18 +105,18 @@ def _put(
     if not trade and not newer:
         partition.counts.unchanged += 1
         return None
-    if received_ms >= entity.learn_at_ms:
-        partition.learn(address, received_ms)
     store.ready()
     if trade and KERNELS.told(store.desk_at, address, number, tie):
         partition.counts.unchanged += 1
         return None
+    if received_ms >= entity.learn_at_ms:
+        partition.learn(address, received_ms)
     version = partition.version
-    rate = partition.rates.factor(said.quote, entity.name, partition.rules.ranks) if money else None
+    rate = partition.rates.factor(source.quote, entity.name, partition.rules.ranks) if money else None
     if rule is not None and rate is not None:
         price = metrics[rule.price] * rate  # type: ignore[operator]
         size = metrics.get(rule.size or "", 0.0) if trade else None
-        quote = (said.quote if rate == 1.0 else TARGET) or ""
+        quote = (source.quote if rate == 1.0 else TARGET) or ""
         partition.candles.add(address, number, ts_ms, price, size, quote, version)  # type: ignore[arg-type]
     if newer:
         entity.put(number, ts_ms, tie, rate, tuple(metrics.values()))

@@ -62,13 +62,19 @@ class Fold:
         rows = self.rows
         rows[at.R_AT], rows[at.R_COUNT], rows[at.R_TEXT] = 0, len(records), address_of(columns.text)
         rows[at.R_OFFSETS], rows[at.R_STAMPS] = columns.offsets.buffer_info()[0], columns.stamps.buffer_info()[0]
-        rows[at.R_KEY_BEGINS], rows[at.R_KEY_ENDS] = columns.key_begins.buffer_info()[0], columns.key_ends.buffer_info()[0]
+        rows[at.R_KEY_BEGINS], rows[at.R_KEY_ENDS] = (
+            columns.key_begins.buffer_info()[0],
+            columns.key_ends.buffer_info()[0],
+        )
         rows[at.R_BEGINS], rows[at.R_ENDS] = columns.begins.buffer_info()[0], columns.ends.buffer_info()[0]
         rows[at.R_NOW], rows[at.R_BEHIND] = now_ms, behind
+        new = columns.offsets[-1] > self.partition.position
         self.run()
-        begin, end = columns.begins[-1], columns.ends[-1]
-        if begin >= 0:
-            self.partition.log_crc = crc32(memoryview(columns.text)[begin:end])
+        if new:
+            # As driver/recovery.py compares it: no value counts as an empty one.
+            self.partition.log_crc = crc32(
+                memoryview(columns.text)[max(0, columns.begins[-1]) : max(0, columns.ends[-1])]
+            )
         self.records = ()
 
     def run(self) -> None:
@@ -112,16 +118,9 @@ class Fold:
     # --- why the kernel stopped at a record -----------------------------------------------------------------------
 
     def unknown(self, row: int) -> None:
-        """A text of a form that nobody has seen: learn the form, and try again."""
-        partition, value = self.partition, self.records[row].value
-        assert value is not None
-        try:
-            said = careful.decode(value)
-        except careful.UNREADABLE:
-            return self.careful(row)
-        if not partition.learn_template(value, said):
-            return self.careful(row)
-        return None
+        """A text of a form that nobody has seen: Python folds it, and kernels the next of its form."""
+        self.careful(row)
+        self.partition.learn_template(self.records[row].value or b"")
 
     def careful(self, row: int) -> None:
         """Not for kernels."""

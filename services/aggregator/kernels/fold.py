@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from schemas.events import CONTROL_RATES
 from services.aggregator.compiled.memory import floats, integers
 from services.aggregator.kernels import layout as at
 from services.aggregator.kernels.bars import bar_add
@@ -11,10 +12,13 @@ from services.aggregator.kernels.blocks import add_statement, appetite, find_sta
 from services.aggregator.kernels.index import find_entity, new_entity, same_bytes
 from services.aggregator.kernels.scan import read, scan
 from services.aggregator.kernels.teach import teach
-from services.aggregator.kernels.trades import told
+from services.aggregator.kernels.trades import heard, told
 from services.aggregator.kernels.trim import trim
 
 MINUTE_MS = 60_000
+CONTROL = CONTROL_RATES.encode()
+CONTROL_BYTES = len(CONTROL)
+CONTROL_BEGIN, CONTROL_END = (int.from_bytes(part, "little") for part in (CONTROL[:8], CONTROL[-8:]))
 QUOTES, TRADED = 1, 2
 """N_BAR: what a source makes bars of."""
 
@@ -39,6 +43,14 @@ def rate_of(desk: int, entity: int, source: int) -> float:
     if e[at.E_RANK] >= 0 and (rank < 0 or rank >= e[at.E_RANK]):
         return math.nan
     return float(floats(asset, at.QUOTE)[at.Q_RATE])
+
+
+def is_control(key: int, n: int) -> bool:
+    """Whether this is the key of the records that tell rates, which are no entity."""
+    if n != CONTROL_BYTES:
+        return False
+    words = integers(key, 1)
+    return words[0] == CONTROL_BEGIN and integers(key + n - at.WORD, 1)[0] == CONTROL_END
 
 
 def within(desk: int, source: int, values: int) -> bool:
@@ -158,6 +170,9 @@ def fold_rows(desk: int, rows: int) -> int:
             if 2 * x[at.X_INDEX_USED] > x[at.X_INDEX_MASK]:
                 why = at.WHY_INDEX
                 break
+            if is_control(key, key_n):
+                why = at.WHY_CAREFUL
+                break
             entity = new_entity(desk, key, key_n)
             if entity == 0:
                 why = at.WHY_QUOTE
@@ -185,6 +200,12 @@ def fold_rows(desk: int, rows: int) -> int:
             continue
         x[at.X_LOG] = log
         if received >= e[at.E_LEARN_AT]:
+            # What is said again closes no window: nothing of it is remembered, and a restart would not know.
+            if traded and heard(entity, number, said[at.Y_TIE]):
+                x[at.X_POSITION] = offset
+                r[at.R_UNCHANGED] += 1
+                row += 1
+                continue
             if e[at.E_COUNT] > 1 and received // MINUTE_MS != e[at.E_AS_OF] // MINUTE_MS:
                 trim(desk, entity)
                 line = find_statement(desk, entity, number)

@@ -14,11 +14,8 @@ from services.aggregator.kernels.blocks import (
     bar_words,
     entry_words,
     free_parts,
-    free_texts,
-    put_value,
     release,
     room_in,
-    text_words,
 )
 from services.aggregator.kernels.cursor import (
     BAD,
@@ -52,8 +49,8 @@ from services.aggregator.kernels.freeze import (
     WORDS,
 )
 from services.aggregator.kernels.index import blank_entity, new_entity
+from services.aggregator.kernels.values import LEAST_VALUE, take_values
 
-LEAST_VALUE = 2
 LEAST_STATEMENT, LEAST_BAR, LEAST_VOICE, LEAST_RING, LEAST_LESSON, LEAST_SLOT = 8, 5, 45, 2, 400, 43
 """Bytes that each takes at least: there are no more of them than fit into what is left."""
 SPREAD = 300
@@ -77,41 +74,6 @@ def spare(desk: int, cursor: int, words: int) -> int:
         return alloc(desk, words)
     spoil(cursor)
     return 0
-
-
-def take_values(desk: int, source: int, statement: int, count: int, cursor: int) -> bool:
-    """Read values that are not all numbers; whether they are what the source says today. If not, their texts are released."""
-    x = integers(desk, at.DESK)
-    c = integers(cursor, CURSOR)
-    n = integers(x[at.X_SOURCES] + source * at.SOURCE * at.WORD, at.SOURCE)
-    values = integers(statement + at.STATEMENT * at.WORD, count)
-    fits = n[at.N_COUNT] == count
-    known = count if fits else 0
-    places = integers(x[at.X_PLACES] + n[at.N_VALUES] * at.PLACE * at.WORD, known * at.PLACE)
-    for k in range(count):
-        values[k] = 0
-    for k in range(count):
-        kind = take_octet(cursor)
-        fits = fits and places[k * at.PLACE + at.P_KIND] == kind
-        if kind == at.KIND_NUMBER:
-            if fits:
-                take_bytes(cursor, statement + (at.STATEMENT + k) * at.WORD, at.WORD)
-            else:
-                skip(cursor, at.WORD)
-            continue
-        size = take_count(cursor, 1)
-        text = c[NOW]
-        skip(cursor, size)
-        if fits and c[BAD] == 0:
-            if size == 0 or x[at.X_END] - x[at.X_NEXT] < room_in(text_words(size)) * at.WORD:
-                spoil(cursor)
-            else:
-                values[k] = put_value(desk, 0, text, size)
-    if c[BAD] != 0:
-        fits = False
-    if not fits and n[at.N_COUNT] == count:
-        free_texts(desk, statement, source)
-    return bool(fits)
 
 
 def thaw_statements(desk: int, entity: int, cursor: int) -> None:

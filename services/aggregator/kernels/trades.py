@@ -9,8 +9,26 @@ from services.aggregator.kernels.layout import E_TOLD, ENTITY, RING, T_COUNT, T_
 _HALF, _SIGN, _WHOLE = 0xFFFFFFFF, 1 << 31, 1 << 32
 
 
+def heard(entity: int, source: int, crc: int) -> bool:
+    """Whether the source told a trade of this id among its last TRADES different ones; nothing is remembered."""
+    ring = integers(entity, ENTITY)[E_TOLD]
+    while ring != 0 and integers(ring, RING)[T_SOURCE] != source:
+        ring = integers(ring, RING)[T_NEXT]
+    if ring == 0:
+        return False
+    ids = integers(ring + RING * WORD, TRADES // 2)
+    count = integers(ring, RING)[T_COUNT]
+    for k in range(count >> 1):
+        two = ids[k]
+        if two & _HALF == crc or (two >> 32) & _HALF == crc:
+            return True
+    return bool(count & 1 and ids[count >> 1] & _HALF == crc)
+
+
 def told(desk: int, entity: int, source: int, crc: int) -> int:
     """1 when the source told a trade of this id among its last TRADES different ones; else the id is remembered, and 0."""
+    if heard(entity, source, crc):
+        return 1
     e = integers(entity, ENTITY)
     before, ring = 0, e[E_TOLD]
     while ring != 0:
@@ -29,15 +47,6 @@ def told(desk: int, entity: int, source: int, crc: int) -> int:
             integers(before, RING)[T_NEXT] = ring
         else:
             e[E_TOLD] = ring
-    t = integers(ring, RING)
-    ids = integers(ring + RING * WORD, TRADES // 2)
-    count = t[T_COUNT]
-    for k in range(count >> 1):
-        two = ids[k]
-        if two & _HALF == crc or (two >> 32) & _HALF == crc:
-            return 1
-    if count & 1 and ids[count >> 1] & _HALF == crc:
-        return 1
     remember(ring, crc)
     return 0
 
