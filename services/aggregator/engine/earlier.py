@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
+from zlib import crc32
 
 from msgspec import Struct, json, msgpack
 
@@ -141,7 +142,7 @@ def _statements(rows: list[_SlotRow], agreed: dict[str, int], as_of_ms: int, sou
                 out += struct.pack("<d", value)
             else:
                 text = json.encode(value)
-                out += _whole(len(text)) + text
+                out += _whole(len(text)) + text + struct.pack("<I", crc32(text))
     return out
 
 

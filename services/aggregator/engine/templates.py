@@ -68,6 +68,9 @@ class Templates:
         stops = [*(begin for begin, _ in ends), len(value)]
         texts = [value[start:stop] for start, stop in zip(starts, stops, strict=True)]
         between = b"".join(texts)
+        after = [at.HOLE_STRING if text.endswith(b'"') else at.HOLE_NUMBER for text in texts]
+        inside = range(holes[at.Z_FIRST], holes[at.Z_LAST])
+        after[inside.start : inside.stop] = [at.HOLE_VALUE] * len(inside)
         line = np.zeros(at.TEMPLATE, np.int64)
         line[at.H_HASH] = holes[at.Z_HASH]
         line[at.H_SOURCE] = source
@@ -75,7 +78,7 @@ class Templates:
         line[at.H_TEXT_N] = len(between)
         line[at.H_HOLES] = count
         line[at.H_ROLES] = self._kept(roles)
-        line[at.H_RUNS] = self._kept(tuple(2 * len(text) + text.endswith(b'"') for text in texts))
+        line[at.H_RUNS] = self._kept(tuple(4 * len(text) + kind for text, kind in zip(texts, after, strict=True)))
         if 2 * (self.count + 1) > len(self._lines):
             self._grow()
         self._put(line)

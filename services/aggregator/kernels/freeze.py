@@ -6,7 +6,7 @@ Doubles are their 8 bytes. Times are told as what lies between them and as_of_ms
 
     statements  whole count, whole words in memory; each: whole source, byte of RATE_* and AGREED, whole age, 4 bytes tie, a double
                 if its rate is OTHER, whole time since it agreed if AGREED, whole count of values, doubles; if WORDS, byte
-                of KIND_* before each value, and of a text whole bytes, these
+                of KIND_* before each value, and of a text whole bytes, these, 4 bytes of their CRC-32
     bars        whole count; each: whole age of its start, whole versions before the entity's, byte due, whole quote of QUOTE_*,
                 whole voices; each: whole source, byte traded, 5 doubles, whole trades, whole first and last time after the start
     rolls       each: whole age of its start, 5 doubles, whole trades, whole sources, whole versions before the entity's
@@ -23,6 +23,7 @@ from services.aggregator.fusion.layout import PATH, SEEN, SLOT
 from services.aggregator.fusion.layout import RING as SAMPLES
 from services.aggregator.kernels import layout as at
 from services.aggregator.kernels.blocks import entry_words
+from services.aggregator.kernels.scan import crc_of
 
 HEAD = 14
 """Bytes of version and as_of_ms."""
@@ -98,8 +99,9 @@ def put_values(desk: int, source: int, statement: int, to: int) -> int:
         else:
             size = integers(values[k], at.TEXT)[at.T_BYTES]
             to = put_whole(to, size)
-            copy(to, values[k] + at.TEXT * at.WORD, size)
-            to += size
+            text = values[k] + at.TEXT * at.WORD
+            copy(to, text, size)
+            to = put_four(to + size, crc_of(text, text + size))
     return to
 
 
@@ -119,7 +121,7 @@ def bytes_of_texts(desk: int, entity: int) -> int:
         for k in range(count):
             most += 1
             if places[k * at.PLACE + at.P_KIND] != at.KIND_NUMBER:
-                most += WHOLE + integers(values[k], at.TEXT)[at.T_BYTES]
+                most += WHOLE + 4 + integers(values[k], at.TEXT)[at.T_BYTES]
     return most
 
 

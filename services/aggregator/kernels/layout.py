@@ -134,9 +134,11 @@ NO_QUOTE, TARGET_QUOTE = 0, 1
     H_TEXT_N,
     H_HOLES,  # how many
     H_ROLES,  # address of one word for each hole, of ROLE_*
-    H_RUNS,  # address of one word for each stretch of text between holes: twice its bytes, and 1 where it ends with a quote
+    H_RUNS,  # address of one word for each stretch of text between holes: four times its bytes, and HOLE_* of what follows
     TEMPLATE,
 ) = range(8)
+HOLE_NUMBER, HOLE_STRING, HOLE_VALUE = range(3)
+"""What a hole can hold: a number, the text of a string, or any value of a metric."""
 GUESSES = 1024
 """Lines of the table of guesses: two templates that the last events of one provider and endpoint had (scan.py). There is one line
 more, for events of which these are not known."""
@@ -146,8 +148,9 @@ MOST_HOLES = 64
 """Events with more holes are read by Python."""
 LONGEST_TEXT = 4096
 """Bytes of the longest value that is read without Python: however many of them an event has, MARGIN is enough."""
-# What scan finds in an event: HOLES words, then two for each hole: where it begins and ends in the text, without quotes.
-Z_COUNT, Z_HASH, HOLES = range(3)
+# What scan finds in an event: HOLES words, then two for each hole: where it begins and ends in the text, without quotes
+# but in metrics. Z_FIRST, Z_LAST: number of the first hole in metrics, and of the first behind it.
+Z_COUNT, Z_HASH, Z_FIRST, Z_LAST, HOLES = range(5)
 HOLES_WORDS = HOLES + 2 * MOST_HOLES
 # What read finds in it: SAID words, then its values, the one of place k in word SAID + k: a number (f), or the address of a text, whose
 # bytes are in word SAID + MOST_HOLES + k.

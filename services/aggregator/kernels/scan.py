@@ -32,6 +32,7 @@ from services.aggregator.kernels.ends import (
     TRUE,
     ZERO,
     is_ascii,
+    number_end,
     string_end,
     value_end,
 )
@@ -86,6 +87,8 @@ def walk(begin: int, stop: int, text_at: int, holes_at: int) -> int:
     holes = integers(holes_at, at.HOLES_WORDS)
     holes[at.Z_COUNT] = 0
     holes[at.Z_HASH] = 0
+    holes[at.Z_FIRST] = 0
+    holes[at.Z_LAST] = 0
     if word_at(begin) & 255 != OPEN:
         return STRANGE
     count = 0
@@ -140,6 +143,7 @@ def walk(begin: int, stop: int, text_at: int, holes_at: int) -> int:
             if size != 7 or word_at(key) & MASK_7 != METRICS:
                 return STRANGE
             inside = True
+            holes[at.Z_FIRST] = count
             place += 1
             if word_at(place) & 255 != CLOSE:
                 continue
@@ -155,6 +159,7 @@ def walk(begin: int, stop: int, text_at: int, holes_at: int) -> int:
         letter = word_at(place) & 255
         if inside and letter == CLOSE:
             inside = False
+            holes[at.Z_LAST] = count
             place += 1
             letter = word_at(place) & 255
         place += 1
@@ -199,14 +204,20 @@ def serves(template: int, begin: int, stop: int, text_at: int, holes_at: int) ->
     known = line[at.H_TEXT]
     place = begin
     for k in range(count + 1):
-        n = runs[k] >> 1
+        n = runs[k] >> 2
         if place + n > stop or not same_text(place, known, n):
             return False
         place += n
         known += n
         if k < count:
-            end = string_end(place, stop) if runs[k] & 1 else value_end(place, stop)
-            if end < 0 or (runs[k] & 1 and not is_ascii(place, end)):
+            hole = runs[k] & 3
+            if hole == at.HOLE_STRING:
+                end = string_end(place, stop)
+            elif hole == at.HOLE_NUMBER:
+                end = number_end(place, stop)
+            else:
+                end = value_end(place, stop)
+            if end < 0 or (hole == at.HOLE_STRING and not is_ascii(place, end)):
                 return False
             holes[at.HOLES + 2 * k] = place - text_at
             holes[at.HOLES + 2 * k + 1] = end - text_at

@@ -5,7 +5,18 @@ from __future__ import annotations
 from services.aggregator.compiled.memory import integers
 from services.aggregator.kernels import layout as at
 from services.aggregator.kernels.blocks import free_texts, put_value, room_in, text_words
-from services.aggregator.kernels.cursor import BAD, CURSOR, NOW, skip, spoil, take_bytes, take_count, take_octet
+from services.aggregator.kernels.cursor import (
+    BAD,
+    CURSOR,
+    NOW,
+    skip,
+    spoil,
+    take_bytes,
+    take_count,
+    take_number,
+    take_octet,
+)
+from services.aggregator.kernels.scan import crc_of
 
 LEAST_VALUE = 2
 """Bytes that a value takes at least."""
@@ -39,6 +50,12 @@ def take_values(desk: int, source: int, statement: int, count: int, cursor: int)
                 spoil(cursor)
             else:
                 values[k] = put_value(desk, 0, text, size)
+                # What is told as JSON must be JSON.
+                begin = values[k] + at.TEXT * at.WORD
+                if take_number(cursor, 4) != crc_of(begin, begin + size):
+                    spoil(cursor)
+        else:
+            skip(cursor, 4)
     if c[BAD] != 0:
         fits = False
     if not fits and n[at.N_COUNT] == count:

@@ -302,5 +302,4 @@ def test_memory_stays_bounded_while_entities_come_and_go() -> None:
         assert len(one.entities) <= 1200
     assert taken[-1] == taken[5], "what was forgotten is used again"
     assert not one.payloads
-    assert not one.store.words
     assert sum(map(len, one.candles.index.values())) <= 2 * 400

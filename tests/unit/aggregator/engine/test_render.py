@@ -39,10 +39,12 @@ def mixed(stage: Stage) -> list[Entity]:
     """Six entities, of which kernels refuse the second, the fourth and the last."""
     worded = play(stage, plain(3), "asset:worded")
     stage.say(worded, "p000", {"asset_name": "Worded"})
+    stage.say(worded, "p001", {"asset_name": "W\u00f6rded"}, T0 - 1)
     apart = play(stage, plain(3), "asset:apart")
     stage.say(apart, "p002", {"price": 1000.0})
     named = stage.entity("asset:named")
     stage.say(named, "aqua", {"asset_name": "Named"})
+    stage.say(named, "blue", {"asset_name": "N\u00e4med"})
     others = [play(stage, plain(n), f"asset:n{n}") for n in (1, 2, 3)]
     return [others[0], worded, others[1], apart, others[2], named]
 
@@ -83,6 +85,7 @@ def test_what_is_remembered_counts_for_refused_ones_too(stage: Stage) -> None:
                 stage.learn(entity, entity.as_of_ms + TURN_MS)
                 entity = play(stage, plain(4), f"asset:{known}", T0 + (turn + 1) * TURN_MS)
         stage.say(entity, "p000", {"asset_name": "Worded"}, entity.as_of_ms)
+        stage.say(entity, "p001", {"asset_name": "W\u00f6rded"}, entity.as_of_ms)
         lessons = entity.lessons
         (one,) = rendered(stage, entity)
         assert stage.told(entity) == [None]
@@ -95,6 +98,7 @@ def test_what_is_remembered_counts_for_refused_ones_too(stage: Stage) -> None:
 def test_the_general_way_rounds_what_it_shows(stage: Stage) -> None:
     entity = play(stage, [*plain(3, age_ms=7777), *plain(5)[3:]])
     stage.say(entity, "p000", {"asset_name": "Worded"})
+    stage.say(entity, "p001", {"asset_name": "W\u00f6rded"})
     shown = record(rendered(stage, entity)[0])
     metric = shown.metrics["price"]
     (answer,) = stage.fuser.answer_all(

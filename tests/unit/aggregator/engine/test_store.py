@@ -107,7 +107,7 @@ def test_what_was_dropped_or_begins_anew_leaves_nothing() -> None:
         entity.put(number, T0, 1, 1.0, (5.0,))
         entity.put(words, T0, 1, None, ("Coin",))
         entity.version, entity.dirty = 7, True
-        assert (len(entity), entity.extra) == (2, True)
+        assert len(entity) == 2
         free = store.desk[at.X_NEXT]
         store.reset(entity.address)
         assert (entity.key, entity.version, entity.slots, entity.dirty, len(entity)) == (
@@ -120,22 +120,23 @@ def test_what_was_dropped_or_begins_anew_leaves_nothing() -> None:
     assert store.desk[at.X_NEXT] == free, "what was released is used again"
     address = entity.address
     store.drop(address)
-    assert (store.find(b"asset:coin"), len(store), store.words) == (0, 0, {})
+    assert (store.find(b"asset:coin"), len(store)) == (0, 0)
     assert store.entity(b"asset:abcd") == address
 
 
-def test_statements_are_seen_as_a_mapping_numbers_first() -> None:
+def test_statements_are_seen_as_a_mapping_in_the_order_in_which_they_came() -> None:
     store, names = stage()
     one, two, three = (
         names.source((provider, "tick", quote, None, 1.0, "live", metrics)).number
         for provider, quote, metrics in (
-            ("aqua", None, ("asset_name", "price")),
+            ("aqua", None, ("asset_name", "price", "is_active")),
             ("brick", "tether", ("price", "volume_24h")),
             ("cedar", "usd", ("price",)),
         )
     )
     entity = store.view(store.entity(b"asset:coin"))
-    entity.put(one, T0, "id", None, ("Coin", 5.0))
+    entity.put(one, T0, "id", None, ("C", 4.0, True))
+    entity.put(one, T0, "id", None, ('Co"in\né', 5.0, False))
     entity.put(two, T0 + 1, 2**32 - 1, 0.5, (6.0, 7.0))
     entity.put(three, T0 + 2, "id", None, (8.0,))
     entity.put(two, T0 + 3, 0, None, (9.0, -0.0))
@@ -143,15 +144,15 @@ def test_statements_are_seen_as_a_mapping_numbers_first() -> None:
     assert entity.slots == {
         two: (T0 + 3, 0, None, (9.0, -0.0)),
         three: (T0 + 2, crc, None, (8.0,)),
-        one: (T0, crc, None, ("Coin", 5.0)),
+        one: (T0, crc, None, ('Co"in\né', 5.0, False)),
     }
-    assert list(entity.slots) == [two, three, one]
+    assert list(entity.slots) == [one, two, three]
     assert (entity.slot(one), entity.slot(three), entity.slot(99)) == (entity.slots[one], entity.slots[three], None)
-    assert (len(entity), entity.extra) == (3, True)
+    assert len(entity) == 3
     entity.remove(one)
     entity.remove(two)
     entity.remove(one)
-    assert (list(entity.slots), entity.extra, store.words) == ([three], False, {})
+    assert list(entity.slots) == [three]
 
 
 def test_who_agrees_is_kept_on_every_line_of_a_provider() -> None:
@@ -184,17 +185,21 @@ def test_a_source_is_told_as_kernels_read_it() -> None:
     assert first == {
         "N_PLAIN": 1, "N_COUNT": 2, "N_VALUES": 0, "N_RANK": 2, "N_QUOTE": tables.quote_of["tether"], "N_MONEY": 1,
         "N_KEEP": names.sources[0].shape.keep_ms, "N_FRESH": names.sources[0].fresh_ms, "N_BAR": 1, "N_PRICE": 0, "N_SIZE": -1,
-        "N_PROVIDER": 0, "N_GROUP": 0, "N_WEIGHT": 0.5, "N_ORIGIN": 1, "N_STEM": 0,
+        "N_PROVIDER": 0, "N_GROUP": 0, "N_WEIGHT": 0.5, "N_ORIGIN": 1, "N_STEM": 0, "N_WORDS": 0,
     }  # fmt: skip
     assert {name: second[name] for name in ("N_BAR", "N_PRICE", "N_SIZE", "N_VALUES", "N_STEM", "N_GROUP")} == {
         "N_BAR": 2, "N_PRICE": 1, "N_SIZE": 0, "N_VALUES": 2, "N_STEM": 1, "N_GROUP": 1,
     }  # fmt: skip
-    assert (third["N_PLAIN"], third["N_COUNT"], third["N_BAR"], third["N_STEM"]) == (0, 0, 0, 1)
+    assert (third["N_PLAIN"], third["N_COUNT"], third["N_BAR"], third["N_STEM"], third["N_WORDS"]) == (1, 2, 2, 1, 1)
     assert (fourth["N_PLAIN"], fourth["N_COUNT"], fourth["N_STEM"], fourth["N_PROVIDER"]) == (0, 0, 0, 0)
     assert (fifth["N_QUOTE"], fifth["N_SIZE"], fifth["N_PROVIDER"], fifth["N_GROUP"]) == (at.NO_QUOTE, -1, 1, 2)
     low, high = store.rules.specs["trade_size"].plausible or (0.0, 0.0)
-    assert line(store, "places", 2) == {"P_METRIC": number_of["trade_size"], "P_LOW": low, "P_HIGH": high}
+    assert line(store, "places", 2) == {
+        "P_METRIC": number_of["trade_size"], "P_LOW": low, "P_HIGH": high, "P_KIND": at.KIND_NUMBER,
+    }  # fmt: skip
     assert line(store, "places", 3)["P_METRIC"] == number_of["trade_price"]
+    side = line(store, "places", 4)
+    assert (side["P_METRIC"], side["P_KIND"]) == (number_of["trade_side"], at.KIND_LABEL)
     assert store.desk[at.X_SOURCES_N] == 5
 
 
@@ -215,7 +220,14 @@ def test_metrics_have_numbers_in_the_order_of_the_catalogue_and_texts() -> None:
     )  # fmt: skip
     assert text(price["M_NAME"], price["M_NAME_N"]) == '"price":{"value":'
     assert text(price["M_METHOD"], price["M_METHOD_N"]) == f'"method":"{spec.strategy}"'
-    assert line(store, "metrics", store.tables.number_of["asset_name"])["M_RULE"] == 0
+    kinds = {
+        name: line(store, "metrics", store.tables.number_of[name]) for name in ("price", "asset_name", "is_active")
+    }
+    assert {name: (one["M_KIND"], one["M_RULE"]) for name, one in kinds.items()} == {
+        "price": (at.KIND_NUMBER, at.RULE_MODEL),
+        "asset_name": (at.KIND_TEXT, at.RULE_NEWEST),
+        "is_active": (at.KIND_FLAG, at.RULE_MODEL),
+    }
 
 
 def test_what_stands_for_a_metric_in_states_is_its_own() -> None:

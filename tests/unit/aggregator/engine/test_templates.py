@@ -97,7 +97,12 @@ def test_what_is_known_is_not_learned_again(world: World) -> None:
 
 
 def test_what_needs_a_parser_is_not_learned(world: World) -> None:
-    for value in (EVENT + b" ", EVENT.replace(b"atlas", b"at\\u006cas"), other(metrics={"side": "buy"}), other(id="é")):
+    for value in (
+        EVENT + b" ",
+        EVENT.replace(b"atlas", b"at\\u006cas"),
+        other(metrics={"side": "b\\uy"}),
+        other(id="é"),
+    ):
         assert not world.learn(value)
     assert world.templates.count == 0
 

@@ -53,7 +53,7 @@ def quote(store: Store, entity: int, start: int, price: float, source: int = 0, 
 def written(
     call: Call,
     store: Store,
-    asks: list[tuple[int, int, int, int]],
+    asks: list[tuple[int, int, int]],
     closes: tuple[int, int, int] = (0, 0, 0),
     room: int = ROOM,
 ) -> tuple[int, list[tuple[bytes, bytes, int]]]:
@@ -69,7 +69,7 @@ def written(
     return done, found
 
 
-def one(call: Call, store: Store, ask: tuple[int, int, int, int], *closes: int) -> tuple[bytes, bytes, int]:
+def one(call: Call, store: Store, ask: tuple[int, int, int], *closes: int) -> tuple[bytes, bytes, int]:
     """The only bar of a call."""
     done, (found,) = written(call, store, [ask], closes or (0, 0, 0))  # type: ignore[arg-type]
     assert done == 1
@@ -81,7 +81,7 @@ def test_a_bar_is_what_the_schema_writes(call: Call, key: str) -> None:
     store, entity = new_store(key.encode())
     quote(store, entity, T0, 10.5, size=0.25)
     quote(store, entity, T0 + 1, 1e-7, size=3.0, version=9)
-    key_bytes, value, heard = one(call, store, (entity, 0, T0, 0))
+    key_bytes, value, heard = one(call, store, (entity, 0, T0))
     assert key_bytes == f"{key}|1m|{T0}".encode()
     assert value == msgspec.json.encode(
         Candle(
@@ -95,7 +95,7 @@ def test_a_bar_is_what_the_schema_writes(call: Call, key: str) -> None:
 def test_what_has_its_default_value_is_left_out(call: Call) -> None:
     store, entity = new_store()
     quote(store, entity, T0, 1234567.0)
-    _, value, _ = one(call, store, (entity, 0, T0, 0))
+    _, value, _ = one(call, store, (entity, 0, T0))
     assert value == (
         b'{"entity":"pair:coin/usd","interval":"1m","start_ms":%d,"open":1234567.0,"high":1234567.0,"low":1234567.0,'
         b'"close":1234567.0,"quote":"usd","version":7,"origin":"live","sources":1}' % T0
@@ -105,7 +105,7 @@ def test_what_has_its_default_value_is_left_out(call: Call) -> None:
 def test_an_open_minute_is_sent_when_it_changed_and_a_closed_one_always(call: Call) -> None:
     store, entity = new_store()
     quote(store, entity, T0, 1.0)
-    ask = (entity, 0, T0, 0)
+    ask = (entity, 0, T0)
     assert [bool(value) for _, value, _ in written(call, store, [ask, ask])[1]] == [True, False]
     quote(store, entity, T0, 2.0, version=8)
     assert msgspec.json.decode(one(call, store, ask)[1], type=Candle).version == 8
@@ -118,7 +118,7 @@ def test_an_open_minute_is_sent_when_it_changed_and_a_closed_one_always(call: Ca
 
 def test_nothing_is_written_of_bars_that_are_not_there(call: Call) -> None:
     store, entity = new_store()
-    asks = [(entity, interval, T0, 0) for interval in range(6)]
+    asks = [(entity, interval, T0) for interval in range(6)]
     assert written(call, store, asks) == (6, [(b"", b"", 0)] * 6)
 
 
@@ -126,7 +126,7 @@ def test_longer_bars_are_closed_by_the_sweep_and_counted_in_the_entitys_own_quot
     store, entity = new_store(b"pair:coin/euro")
     for minute in range(7):
         quote(store, entity, T0 + minute * MINUTE, 10.0 + minute, size=1.0, version=minute, quote="euro")
-    asks = [(entity, interval, T0, 0) for interval in range(1, 6)]
+    asks = [(entity, interval, T0) for interval in range(1, 6)]
     done, found = written(call, store, asks, (0, T0 + 15 * MINUTE, 99))
     assert done == 5
     for (key, value, heard), interval in zip(found, INTERVALS[1:], strict=True):
@@ -144,8 +144,8 @@ def test_longer_bars_are_closed_by_the_sweep_and_counted_in_the_entitys_own_quot
 def test_money_of_longer_bars_is_in_the_target_where_it_is_converted(call: Call) -> None:
     store, entity = new_store(b"asset:coin")
     quote(store, entity, T0, 10.0, quote="")
-    assert b'"quote":""' in one(call, store, (entity, 0, T0, 0))[1]
-    assert b'"quote":"usd"' in one(call, store, (entity, 1, T0, 0))[1]
+    assert b'"quote":""' in one(call, store, (entity, 0, T0))[1]
+    assert b'"quote":"usd"' in one(call, store, (entity, 1, T0))[1]
 
 
 def test_a_bar_is_as_real_as_the_least_real_of_its_sources(call: Call) -> None:
@@ -164,7 +164,7 @@ def test_a_full_output_ends_the_call_before_anything_of_the_next_is_changed(call
     store, entity = new_store()
     quote(store, entity, T0, 1.0)
     quote(store, entity, T0 + MINUTE, 1.0)
-    asks = [(entity, 0, T0, 0), (entity, 0, T0 + MINUTE, 0)]
+    asks = [(entity, 0, T0), (entity, 0, T0 + MINUTE)]
     assert written(call, store, asks, room=CANDLE_BYTES)[0] == 0
     done, found = written(call, store, asks, room=CANDLE_BYTES + 200)
     assert (done, len(found)) == (1, 1)
@@ -201,7 +201,7 @@ def test_the_newest_minute_is_shown_when_it_changed_and_was_not_shown_for_a_whil
     assert show(5_000) == [entities[1], T0 + MINUTE]
     assert show(5_999) == []
     assert show(6_000) == [entities[1], T0 + MINUTE]
-    one(call, store, (entities[1], 0, T0 + MINUTE, 0))
+    one(call, store, (entities[1], 0, T0 + MINUTE))
     assert show(7_000) == []
 
 
@@ -242,7 +242,7 @@ def test_settled_minutes_end_with_their_longer_bars(call: Call) -> None:
     store, entity = new_store()
     quote(store, entity, T0, 1.0)
     integers(entity, at.ENTITY)[at.E_AS_OF] = T0 + 5 * MINUTE
-    one(call, store, (entity, 0, T0, 0))
+    one(call, store, (entity, 0, T0))
     bars.bar_settle(store.desk_at, entity, T0 + MINUTE)
     rows, found = array("q", [entity]), array("q", [0, 0])
     store.desk[at.X_LOG] = T0 + 5 * MINUTE

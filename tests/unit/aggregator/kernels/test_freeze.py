@@ -143,7 +143,7 @@ def seen(entity: Entity) -> tuple[Any, ...]:
     """Everything of an entity that a state keeps."""
     return (
         entity.key, entity.version, entity.as_of_ms, entity.learn_at_ms, list(entity.slots.items()), entity.agreed, entity.bars,
-        entity.rolls, entity.seen, entity.lessons, entity.rank, own_quote(entity), entity.extra, len(entity),
+        entity.rolls, entity.seen, entity.lessons, entity.rank, own_quote(entity), len(entity),
     )  # fmt: skip
 
 

@@ -149,7 +149,9 @@ BODIES = rb"""
 "b":"x\ny" "b\u0061":1 "b":"x "b":x "b":tru "b":nul "b":falsy "b":True "b":truee "b":nullx "b":"x"y
 "b":NaN "b":Infinity "b":-Infinity "b":[] "b":[1] "b":{} "b":{"c":1} "metric":{"c":1} "metricsx":{"c":1}
 "b":01 "b":-01 "b":00 "b":+1 "b":.5 "b":1. "b":1.e5 "b":1e "b":1e+ "b":1e- "b":1e1.5 "b":- "b":--1 "b":1- "b":0x1 "b":1_0
-"b":1.5.5 "b":-.5 "b":1a "metrics":{"b":"x"} "metrics":{"b":true} "metrics":{"b":null} "metrics":{"b":[1]} "metrics":{"b":{}}
+"b":1.5.5 "b":-.5 "b":1a "metrics":{"b":tru} "metrics":{"b":falsy} "metrics":{"b":null} "metrics":{"b":[1]} "metrics":{"b":{}}
+"metrics":{"b":["x",]} "metrics":{"b":["x"} "metrics":{"b":[,"x"]} "metrics":{"b":["x""y"]} "metrics":{"b":"x} "metrics":{"b":["x\\n"]}
+"metrics":{"b":[["x"]]} "metrics":{"b":"x\\ny"}
 "metrics":{"metrics":{"b":1}} "metrics":{"b":1,} "metrics":{,"b":1} "metrics":{"b":1 "metrics":{"b":1}} "metrics":{{
 "metrics":{"b":01} "metrics":[]
 """.split()
@@ -170,6 +172,7 @@ def test_what_needs_a_parser_is_strange(world: World, value: bytes) -> None:
 
 UNKNOWN = rb"""
 "b":true "b":false "b":null "metrics":{} "b":"" "":0 "b":"{}:,[]" "id":"" "id":"~" "b":-0.5E-07 "metrics":{"b":1,"b":-0}
+"metrics":{"b":"x"} "metrics":{"b":true,"c":false} "metrics":{"b":[]} "metrics":{"b":["x","","y"],"c":1}
 """.split()
 
 
