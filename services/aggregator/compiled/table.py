@@ -260,6 +260,8 @@ FUNCTIONS = (
     Compiled(f"{KERNELS}.words", "first_named", "i", "iii"),
     Compiled(f"{KERNELS}.words", "backed", "b", "ii"),
     Compiled(f"{KERNELS}.words", "tell_words", "f", "iiiiii"),
+    Compiled(f"{KERNELS}.texts", "members", "i", "i"),
+    Compiled(f"{KERNELS}.words", "answer_set", "b", "iii"),
     Compiled(f"{KERNELS}.words", "answer_words", "i", "iiii"),
     Compiled(f"{KERNELS}.record", "put_said", "i", "iii"),
     Compiled(f"{KERNELS}.record", "holds_words", "b", "ii"),

@@ -103,6 +103,36 @@ def shown_before(one: int, other: int) -> int:
     return 0
 
 
+def members(text: int) -> int:
+    """How many strings a plain list has; UNCERTAIN unless they come in order, each once and without outer space."""
+    if not is_plain(text):
+        return UNCERTAIN
+    n = int(integers(text, lay.TEXT)[lay.T_BYTES])
+    out = octets(text + lay.TEXT * lay.WORD, n)
+    found = 0
+    last = 0
+    last_end = 0
+    at = 1
+    while at < n and out[at] == QUOTE:
+        begin = at + 1
+        end = begin
+        while out[end] != QUOTE:
+            end += 1
+        if end > begin and (out[begin] == SPACE or out[end - 1] == SPACE):
+            return UNCERTAIN
+        if found > 0:
+            k = 0
+            while k < last_end - last and k < end - begin and out[last + k] == out[begin + k]:
+                k += 1
+            if k == end - begin or (k < last_end - last and out[last + k] > out[begin + k]):
+                return UNCERTAIN
+        found += 1
+        last = begin
+        last_end = end
+        at = end + 2
+    return found
+
+
 def token_begin(text: int, at: int) -> int:
     """Where the next word of a text begins, from byte `at` on; its end where there is none."""
     n = integers(text, lay.TEXT)[lay.T_BYTES]

@@ -7,7 +7,16 @@ import math
 from services.aggregator.compiled.memory import floats, integers, table
 from services.aggregator.fusion import layout as col
 from services.aggregator.fusion.rows import WORK_AT
-from services.aggregator.fusion.words import ALTERNATIVES, HALVED, KEEP, PRIOR_RIGHT, PRIOR_SEEN, SAME_TEXT
+from services.aggregator.fusion.words import (
+    ALTERNATIVES,
+    FALSE_ALARM,
+    HALVED,
+    KEEP,
+    PRIOR_RIGHT,
+    PRIOR_SEEN,
+    SAME_TEXT,
+    SENSITIVITY,
+)
 from services.aggregator.kernels import layout as lay
 from services.aggregator.kernels.choose import named_before
 from services.aggregator.kernels.gather import (
@@ -23,7 +32,7 @@ from services.aggregator.kernels.gather import (
     W_SAID,
     WINDOW,
 )
-from services.aggregator.kernels.texts import UNCERTAIN, overlap, same_label, shown_before
+from services.aggregator.kernels.texts import UNCERTAIN, members, overlap, same_label, same_raw, shown_before
 
 SCORE, ODDS, BELIEF = col.RESP, col.Y, col.TAU
 """Rows of fusion's work, by the claim that came first of those that say the same."""
@@ -277,6 +286,37 @@ def tell_words(desk: int, entity: int, window: int, chosen: int, told: int, o_at
     return float(hits)
 
 
+def answer_set(desk: int, entity: int, window: int) -> bool:
+    """Believe in the set that all name alike, as one class; False where they do not, or errors are allowed."""
+    x = integers(desk, lay.DESK)
+    w = integers(window, WINDOW)
+    n = w[W_SAID]
+    claims = integers(w[W_FIRST], n * CLAIM)
+    metric = w[W_METRIC]
+    as_of = integers(entity, lay.ENTITY)[lay.E_AS_OF]
+    count = members(claims[C_VALUE])
+    tolerance = floats(x[lay.X_METRICS] + metric * lay.METRIC * lay.WORD, lay.METRIC)[lay.M_TOLERANCE]
+    if count < 0 or tolerance * max(count, 1) >= 1.0:
+        return False
+    score = 0.0
+    for i in range(n):
+        claims[i * CLAIM + C_CLASS] = 0
+        if not same_raw(claims[C_VALUE], claims[i * CLAIM + C_VALUE]):
+            return False
+        size = 0
+        for j in range(n):
+            if claims[j * CLAIM + C_GROUP] == claims[i * CLAIM + C_GROUP]:
+                size += 1
+        p = right_of(desk, metric, w[W_FIRST] + i * CLAIM * lay.WORD, as_of)
+        score += p / PRIOR_RIGHT / size * math.log(SENSITIVITY / FALSE_ALARM)
+    # Named by all, each member belongs, and the set is right if each of these decisions is.
+    sure = 1.0
+    for _ in range(count):
+        sure *= 1.0 / (1.0 + math.exp(-score))
+    table(work_of(desk), col.WORKS, n)[BELIEF, 0] = sure
+    return True
+
+
 def answer_words(desk: int, entity: int, window: int, o_at: int) -> int:
     """Answer a window of words: the claim whose text is told, shares and codes in fusion's work, the rest at `o_at`.
 
@@ -287,7 +327,12 @@ def answer_words(desk: int, entity: int, window: int, o_at: int) -> int:
     m = integers(x[lay.X_METRICS] + w[W_METRIC] * lay.METRIC * lay.WORD, lay.METRIC)
     kind = m[lay.M_KIND]
     rule = m[lay.M_RULE]
-    if kind == lay.KIND_SET or not classify(desk, window):
+    if kind == lay.KIND_SET:
+        if not answer_set(desk, entity, window):
+            return -1
+        floats(o_at, col.OUT_WIDTH)[col.O_USED] = tell_words(desk, entity, window, 0, 0, o_at)
+        return 0
+    if not classify(desk, window):
         return -1
     believe(desk, entity, window)
     claims = integers(w[W_FIRST], w[W_SAID] * CLAIM)

@@ -14,6 +14,7 @@ from tests.unit.aggregator.kernels.scenes import Said, plain, play, scenes
 from tests.unit.aggregator.kernels.stage import Kernels, Stage
 
 TURN_MS = 10_000
+HOUR_MS = 3_600_000
 """The learning window of market."""
 
 
@@ -119,11 +120,12 @@ def test_since_when_a_provider_agrees_stays(stage_kernels: Kernels) -> None:
     assert len([one for _, one in since if one == T0]) == 4
 
 
-def test_python_must_where_words_are_said(stage_kernels: Kernels) -> None:
+def test_python_must_where_words_that_teach_are_not_plain(stage_kernels: Kernels) -> None:
     stage = Stage(stage_kernels)
     entity = play(stage, plain(2))
-    stage.say(entity, "p002", {"asset_name": "Coin"})
-    assert stage.teach(entity, T0 + TURN_MS) == 1
+    for provider, name in (("p000", "Coin"), ("p001", "coin"), ("p002", "C\u00f6in")):
+        stage.say(entity, provider, {"asset_name": name})
+        assert stage.teach(entity, T0 + HOUR_MS) == (provider == "p002")
 
 
 def test_python_must_where_prices_are_not_near(stage_kernels: Kernels) -> None:
