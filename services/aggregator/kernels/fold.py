@@ -49,8 +49,7 @@ def is_control(key: int, n: int) -> bool:
     """Whether this is the key of the records that tell rates, which are no entity."""
     if n != CONTROL_BYTES:
         return False
-    words = integers(key, 1)
-    return words[0] == CONTROL_BEGIN and integers(key + n - at.WORD, 1)[0] == CONTROL_END
+    return bool(integers(key, 1)[0] == CONTROL_BEGIN and integers(key + n - at.WORD, 1)[0] == CONTROL_END)
 
 
 def within(desk: int, source: int, values: int) -> bool:
@@ -188,7 +187,12 @@ def fold_rows(desk: int, rows: int) -> int:
                 r[at.R_UNCHANGED] += 1
                 row += 1
                 continue
-            if e[at.E_COUNT] > 1 and received // MINUTE_MS != e[at.E_AS_OF] // MINUTE_MS:
+            # Python trims where it holds more of the entity: a statement with words may say all that one of numbers does.
+            if (
+                e[at.E_COUNT] > 1
+                and not e[at.E_FLAGS] & at.F_EXTRA
+                and received // MINUTE_MS != e[at.E_AS_OF] // MINUTE_MS
+            ):
                 trim(desk, entity)
                 line = find_statement(desk, entity, number)
             if teach(desk, entity, received) != 0:
