@@ -49,8 +49,7 @@ def is_control(key: int, n: int) -> bool:
     """Whether this is the key of the records that tell rates, which are no entity."""
     if n != CONTROL_BYTES:
         return False
-    words = integers(key, 1)
-    return words[0] == CONTROL_BEGIN and integers(key + n - at.WORD, 1)[0] == CONTROL_END
+    return bool(integers(key, 1)[0] == CONTROL_BEGIN and integers(key + n - at.WORD, 1)[0] == CONTROL_END)
 
 
 def within(desk: int, source: int, values: int) -> bool:

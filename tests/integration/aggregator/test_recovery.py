@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
+import httpx
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 
@@ -12,13 +14,15 @@ from schemas import metrics
 from services.aggregator.app import quotes
 from services.aggregator.driver.recovery import recover
 from services.aggregator.engine import Limits, Rules
-from services.common import provision
+from services.common import kafka, provision
 from services.common.settings import CommonSettings
 from tests.fixtures import oracle, rerun
 from tests.fixtures.aggregators import TOPICS, ends, events, feed, read, settled, workers
 from tests.fixtures.until import until
 
 pytestmark = [pytest.mark.topics(*TOPICS)]
+
+ANY_OFFSET = r"\d+"
 
 
 def newest(records) -> dict[bytes, bytes]:
@@ -137,3 +141,33 @@ async def test_state_says_what_the_log_says_at_its_position(common: CommonSettin
             assert entity is not None
             found[key.decode()] = (entity.version, entity.as_of_ms)
     assert found == {entity: (one.version, one.as_of_ms) for entity, one in expected.items()}
+
+
+async def test_a_damaged_state_is_told_and_its_key_begins_anew(common: CommonSettings, tmp_path: Path) -> None:
+    await feed(common, events(1000, 20))
+    async with workers(common, tmp_path) as (worker,):
+        await settled(common)
+        assert worker.stop() == 0
+        state = await read(common, "state.market")
+        hurt = next(record for record in state if not record.key.startswith(b"!"))
+        mark = [record for record in state if record.partition == hurt.partition and record.key == b"!mark"][-1]
+        async with kafka.producer(common) as producer:
+            for key, value in ((hurt.key, hurt.value[:20]), (mark.key, mark.value)):
+                await producer.send_and_wait(
+                    f"{common.topic_prefix}state.market", value, key, hurt.partition, headers=list(mark.headers)
+                )
+        worker.start()
+        await worker.joined()
+        told = f"the state of 1 keys cannot be read, and they begin anew with the log from {ANY_OFFSET} on: '{hurt.key.decode()}'"
+        await until(lambda: re.search(told, worker.text()) is not None, f"{told!r} is logged")
+        async with httpx.AsyncClient() as client:
+            url = re.findall(r"operations on (http\S+)", worker.text())[-1]
+            shown = (await client.get(f"{url.rstrip('/')}/metrics")).text
+        assert 'parallax_state_damaged_total{category="market"} 1.0' in shown
+        await feed(common, events(1000, 20, seed=8))
+        await settled(common)
+        assert worker.stop() == 0
+    rules = Rules("market", metrics.load(), Limits(), quotes())
+    topics = f"{common.topic_prefix}raw.market", f"{common.topic_prefix}state.market"
+    again = (await recover(common, rules, *topics, hurt.partition)).partition
+    assert (again.damaged, hurt.key in again.entities) == ([], True)

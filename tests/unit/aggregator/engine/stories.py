@@ -52,7 +52,8 @@ STEPS = (0, 0, 0, 1, 40, 700, 700, 3000, 5000, 9000, 20_000, 61_000)
 
 def story(seeds: Sequence[int], category: str) -> list[Record]:
     """A log; each of its records is made of one seed and the clock of those before, so that others can be left out."""
-    at_ms, found = 0, []
+    at_ms = 0
+    found: list[Record] = []
     for offset, seed in enumerate(seeds):
         rnd = random.Random(seed)
         at_ms += 2_000_000 if rnd.random() < 0.002 else 400_000 if rnd.random() < 0.004 else rnd.choice(STEPS)

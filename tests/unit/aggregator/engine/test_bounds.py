@@ -49,16 +49,18 @@ def test_nothing_is_read_or_written_beyond_a_block(category: str, monkeypatch: p
     drawn = random.Random(category)
     records = story([drawn.getrandbits(40) for _ in range(400)], category)
     one = Partition(rules(category, **LIMITS), 0)
+    topic: list[tuple[bytes, bytes | None]] = []
     for begin in range(0, len(records), 40):
         if begin == 200:
-            one = recovered(saved(one), category, **LIMITS)
+            topic += saved(one)
+            one = recovered(topic, category, **LIMITS)
             assert one.damaged == []
         fold(one, records[begin : begin + 40], begin, behind=begin in (80, 120))
         one.candles.sweep(3)
         one.take(begin, 7)
         one.candles.take(7)
         if begin % 120 == 0:
-            saved(one)
+            topic += saved(one)
     assert fence.looks > 4000
 
 
@@ -201,8 +203,7 @@ def test_an_event_of_three_hundred_metrics_is_set_aside_and_what_is_known_of_it_
 
 
 def test_an_entity_that_begins_anew_while_it_waits_is_sent_once() -> None:
-    limits = {"expire_ms": HOUR_MS}
-    one = folded(log(raw("asset:coin", price=1.0)), **limits)
+    one = folded(log(raw("asset:coin", price=1.0)), expire_ms=HOUR_MS)
     fold(one, log(raw("asset:other"), raw("asset:coin", at_ms=3 * HOUR_MS, price=2.0), start=1), 0)
     assert len(one.due.waiting()) == len(set(one.due.waiting())) == 2
     out = [msgspec.json.decode(value or b"") for key, value in one.take(10**9, 10) if key == b"asset:coin"]
@@ -212,8 +213,7 @@ def test_an_entity_that_begins_anew_while_it_waits_is_sent_once() -> None:
 
 
 def test_an_address_is_used_again_with_nothing_of_who_was_there_before() -> None:
-    limits = {"expire_ms": HOUR_MS}
-    one = folded(log(*(raw("asset:aaaa", f"p{k}", k) for k in range(4))), **limits)
+    one = folded(log(*(raw("asset:aaaa", f"p{k}", k) for k in range(4))), expire_ms=HOUR_MS)
     address = one.at(b"asset:aaaa")
     sent(one)
     cut = one.begin_cut()
@@ -282,8 +282,7 @@ def test_damaged_keys_begin_anew() -> None:
 
 
 def test_memory_stays_bounded_while_entities_come_and_go() -> None:
-    limits = {"expire_ms": HOUR_MS}
-    one = folded([], **limits)
+    one = folded([], expire_ms=HOUR_MS)
     taken = []
     offset = 0
     for hour in range(12):
