@@ -113,8 +113,8 @@ def test_a_statement_with_words_that_says_all_replaces_one_of_numbers(way: Way) 
     held = {number: partition.names.sources[number] for number in entity.slots}
     assert [(source.provider, source.quote, source.shape.names) for source in held.values()] == [
         ("brick", "usd", ("price",)),
-        ("aqua", "tether", ("price",)),
         ("aqua", "usd", ("asset_name", "price")),
+        ("aqua", "tether", ("price",)),
     ]
 
 
