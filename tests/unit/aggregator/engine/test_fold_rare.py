@@ -158,3 +158,11 @@ def test_a_record_made_early_is_made_again_when_more_was_heard(way: Way) -> None
     sent = {key: msgspec.json.decode(value or b"")["version"] for key, value in partition.take(1000, 9)}
     assert sent == {b"asset:early": 3, b"asset:late": 2}
     assert partition.payloads == {}
+
+
+@WAYS
+def test_an_event_may_be_ten_seconds_ahead_of_its_receipt_and_no_more(way: Way) -> None:
+    partition = folded(way, *[raw(at_ms=n, event_ms=T0 + n + 50_000) for n in range(3)])
+    entity = partition.entity(b"asset:coin")
+    assert entity is not None
+    assert [ts_ms - T0 for ts_ms, _, _, _ in entity.slots.values()] == [10_002]
