@@ -88,11 +88,12 @@ def _put(
     behind: bool,
 ) -> None:
     limits, store, log_ms = partition.limits, partition.store, partition.log_ms
-    number, _, _, money, rule, keep_ms = source.plan
+    number, shape = source.number, source.shape
+    rule = shape.candle
     received_ms = said.received_ms
     ts_ms = received_ms if said.event_ms is None else min(said.event_ms, received_ms + limits.skew_ms)
     trade = rule is not None and rule.kind == "trade"
-    if log_ms - ts_ms > keep_ms or (trade and ts_ms < partition.candles.settled_ms):
+    if log_ms - ts_ms > shape.keep_ms or (trade and ts_ms < partition.candles.settled_ms):
         return _aside(partition, record, Reason.LATE, f"event {ts_ms}, log {log_ms}")
     assert record.key is not None
     address = partition.at(record.key)
@@ -112,7 +113,7 @@ def _put(
     if received_ms >= entity.learn_at_ms:
         partition.learn(address, received_ms)
     version = partition.version
-    rate = partition.rates.factor(source.quote, entity.name, partition.rules.ranks) if money else None
+    rate = partition.rates.factor(source.quote, entity.name, partition.rules.ranks) if shape.money else None
     if rule is not None and rate is not None:
         price = metrics[rule.price] * rate  # type: ignore[operator]
         size = metrics.get(rule.size or "", 0.0) if trade else None

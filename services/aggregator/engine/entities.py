@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from services.aggregator.kernels import layout as at
-
 if TYPE_CHECKING:
     from services.aggregator.engine.store import Store
     from services.aggregator.engine.view import Entity
@@ -25,11 +23,7 @@ class Entities(Mapping[bytes, "Entity"]):
         return self._store.view(address)
 
     def __iter__(self) -> Iterator[bytes]:
-        return map(self._store.key, self.addresses())
+        return map(self._store.key, self._store.addresses())
 
     def __len__(self) -> int:
-        return int(self._store.desk[at.X_INDEX_LIVE])
-
-    def addresses(self) -> list[int]:
-        """All of them."""
-        return self._store.addresses()
+        return len(self._store)

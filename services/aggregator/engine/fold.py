@@ -6,6 +6,7 @@ from array import array
 from collections.abc import Callable, Sequence
 from zlib import crc32
 
+from schemas.events import CONTROL_RATES
 from services.aggregator.compiled.kernels import KERNELS
 from services.aggregator.engine import careful
 from services.aggregator.engine.columns import Columns, Joined
@@ -13,6 +14,7 @@ from services.aggregator.engine.memory import address_of
 from services.aggregator.engine.model import Record
 from services.aggregator.engine.partition import Partition
 from services.aggregator.engine.records import Records
+from services.aggregator.engine.templates import NOBODY
 from services.aggregator.kernels import layout as at
 
 FIRST_ROOM = 256
@@ -120,7 +122,7 @@ class Fold:
     def unknown(self, row: int) -> None:
         """A text of a form that nobody has seen: Python folds it, and kernels the next of its form."""
         self.careful(row)
-        self.partition.learn_template(self.records[row].value or b"")
+        learn_form(self.partition, self.records[row].value or b"")
 
     def careful(self, row: int) -> None:
         """Not for kernels."""
@@ -151,6 +153,24 @@ class Fold:
     def learn(self, row: int) -> None:
         """A window that kernels cannot learn from."""
         self.partition.learn(self.rows[at.R_ENTITY], self.rows[at.R_RECEIVED])
+
+
+def learn_form(partition: Partition, value: bytes) -> None:
+    """Let kernels read events of the form of this one, which was folded, from now on.
+
+    Not of one that was set aside before its source had a number: numbers follow from what is folded alone.
+    """
+    try:
+        said = careful.decode(value)
+    except careful.UNREADABLE:
+        return
+    names, templates = tuple(said.metrics), partition.templates
+    source = partition.names.by_key.get(careful.identity_of(said))
+    if source is not None:
+        plain = source.known and source.origin in partition.limits.origins
+        templates.learn(value, source.number, plain, names, source.shape.kinds)
+    elif said.entity == CONTROL_RATES and partition.rules.shape(names).unknown:
+        templates.learn(value, NOBODY, False, ())
 
 
 TURNS: dict[int, Callable[[Fold, int], None]] = {

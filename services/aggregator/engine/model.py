@@ -134,7 +134,6 @@ class Source:
         "known",
         "number",
         "origin",
-        "plan",
         "provider",
         "quote",
         "rank",
@@ -154,7 +153,6 @@ class Source:
         weight: float,
         origin: str,
         shape: Shape,
-        taken: bool,
         rank: int,
         fresh_ms: int,
     ) -> None:
@@ -174,14 +172,6 @@ class Source:
         """Whether all it says are metrics of the category: only such statements are kept."""
         self.texts = tuple(place for place, kind in enumerate(shape.kinds) if self.known and kind)
         """Places of its values that are no numbers."""
-        self.plan: Plan = (
-            number,
-            shape.numbers,
-            taken and self.known,
-            shape.money,
-            shape.candle,
-            shape.keep_ms,
-        )
         self.voice: Voice = (provider, group, weight, shape.names, frozenset(shape.names), fresh_ms, ORIGINS[origin])
 
 
@@ -189,43 +179,26 @@ Voice = tuple[str, str, float, tuple[str, ...], frozenset[str], int, int]
 """What a claim needs of a source, in one unpacking: provider, group, weight, metrics as a row and as a set, the age up to
 which none of them is stale, and how real it is."""
 
-Plan = tuple[int, "tuple[Check, ...]", bool, bool, "CandleRule | None", int]
-"""What the fold needs of a source, in one unpacking: number, checks, whether these are all, money, bars, age of the late."""
+Slot = tuple[int, int, float | None, tuple[Value, ...]]
+"""The newest statement of one source about one entity, as Python sees it: always all metrics of the source's shape, of one time.
 
-Slot = tuple[int, str | int, float | None, tuple[Value, ...]]
-"""The newest statement of one source about one entity: always all metrics of the source's shape, of one time.
-
-ts_ms; tie: id of the statement or its CRC-32, decides between equal times; rate: units of the target asset per unit of the
-source's quote when it was folded, None when unknown then; values, in the order of the shape's names. Values and not a
-dictionary, because a hundred thousand of these have to fit, and to stay in the processor's cache.
+ts_ms; tie: CRC-32 of the statement's id, decides between equal times; rate: units of the target asset per unit of the source's
+quote when it was folded, None when unknown then; values, in the order of the shape's names.
 """
 
 
 class Reason(Enum):
     """Why a record is set aside; the value is the header, the metric label and the key of the reference page."""
 
-    EMPTY = "empty"
-    TOO_LARGE = "too_large"
-    UNDECODABLE = "undecodable"
-    KEY = "key"
-    ORIGIN = "origin"
-    TIME = "time"
-    METRIC = "metric"
-    ABSURD = "absurd"
-    LATE = "late"
-
-
-SENTENCES: dict[Reason, str] = {
-    Reason.EMPTY: "The record has no value or no key.",
-    Reason.TOO_LARGE: "The record is larger than the engine reads.",
-    Reason.UNDECODABLE: "The value is not a raw event in JSON; NaN and numbers beyond a double are not JSON.",
-    Reason.KEY: "The key is not the entity, so the record is in the wrong partition.",
-    Reason.ORIGIN: "The origin is not one that this deployment takes.",
-    Reason.TIME: "The receive time is impossible: before 2009 or far ahead of the log.",
-    Reason.METRIC: "A metric is unknown, or belongs to another category; the others were used.",
-    Reason.ABSURD: "A value has the wrong type or is outside its plausible range; the others were used.",
-    Reason.LATE: "The event time is older than anything still kept.",
-}
+    EMPTY = "empty"  # no value or no key
+    TOO_LARGE = "too_large"  # larger than the engine reads
+    UNDECODABLE = "undecodable"  # not a raw event in JSON; NaN and numbers beyond a double are not JSON
+    KEY = "key"  # the key is not the entity, so the record is in the wrong partition
+    ORIGIN = "origin"  # not one that this deployment takes
+    TIME = "time"  # the receive time is impossible: before 2009 or far ahead of the log
+    METRIC = "metric"  # a metric is unknown, or belongs to another category; the others were used
+    ABSURD = "absurd"  # a value has the wrong type or is outside its plausible range; the others were used
+    LATE = "late"  # the event time is older than anything still kept
 
 
 class Aside(NamedTuple):

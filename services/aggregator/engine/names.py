@@ -32,7 +32,6 @@ class Names:
         if found is None:
             provider, endpoint, quote, group, weight, origin, metrics = key
             shape = self.rules.shape(metrics)
-            taken = origin in self.rules.limits.origins
             rank = self.rules.ranks.get(quote or "", len(self.rules.ranks)) if shape.money else 0
             number = len(self.sources)
             fresh_ms = min((self.rules.freshness_ms.get(name, 0) for name in metrics), default=0)
@@ -45,7 +44,6 @@ class Names:
                 weight,
                 origin,
                 shape,
-                taken,
                 rank,
                 fresh_ms,
             )

@@ -7,11 +7,9 @@ from collections import deque
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from schemas.events import CONTROL_RATES
 from services.aggregator.compiled.kernels import KERNELS
 from services.aggregator.engine import checkpoint, emit, lessons
 from services.aggregator.engine.candles import Candles
-from services.aggregator.engine.careful import UNREADABLE, decode, identity_of
 from services.aggregator.engine.checkpoint import FUSER, NAMES, Cut, Mark, Recovery
 from services.aggregator.engine.entities import Entities
 from services.aggregator.engine.model import (
@@ -28,7 +26,7 @@ from services.aggregator.engine.rates import Announcement, Rates
 from services.aggregator.engine.render import Paper, render
 from services.aggregator.engine.rules import Rules
 from services.aggregator.engine.store import Store
-from services.aggregator.engine.templates import NOBODY, Templates
+from services.aggregator.engine.templates import Templates
 from services.aggregator.engine.view import Entity
 from services.aggregator.fusion import Fuser
 from services.aggregator.kernels import layout as at
@@ -201,22 +199,6 @@ class Partition:
             if rate is not None:
                 self.store.set_rate(asset, rate.usd)
         self.counts.control += 1
-
-    def learn_template(self, value: bytes) -> None:
-        """Let kernels read events of the form of this one, which was folded, from now on.
-
-        Not of one that was set aside before its source had a number: numbers follow from what is folded alone.
-        """
-        try:
-            said = decode(value)
-        except UNREADABLE:
-            return
-        source = self.names.by_key.get(identity_of(said))
-        if source is not None:
-            plain = source.known and source.origin in self.limits.origins
-            self.templates.learn(value, source.number, plain, tuple(said.metrics), source.shape.kinds)
-        elif said.entity == CONTROL_RATES and self.rules.shape(tuple(said.metrics)).unknown:
-            self.templates.learn(value, NOBODY, False, ())
 
     # --- time of the log ------------------------------------------------------------------------------------------
 

@@ -202,8 +202,6 @@ SLACK = 64
     X_LOG,  # the log's clock
     X_TURN,  # at this log time Python closes something
     X_CLOSED,  # minutes that start before this are closed
-    # what a call gives back
-    X_GIVEN,  # address of what a fold gives back; see fold.py
     X_ORIGINS,  # address of (text, length) of the JSON texts of the three origins, with quotes
     X_TOUCHED,  # address of one word for each metric: 1 when it learned since the last epoch
     X_INDEX,  # table of open addressing by key: addresses of entities, 0 for none, GONE for one that was dropped
@@ -215,7 +213,7 @@ SLACK = 64
     X_GUESSES,  # address of (GUESSES + 1) x 2 addresses of templates, 0 for none
     X_RECORDS,  # line [metric * X_PROVIDERS_N + provider]: RECORD words
     DESK,
-) = range(50)
+) = range(49)
 GONE = 1
 """In the index: no entity, but others may stand behind it."""
 SCRATCH = 65_536

@@ -97,11 +97,13 @@ def test_an_entity_of_five_thousand_sources_outgrows_no_memory(monkeypatch: pyte
     ]
     said = dict.fromkeys(names, 90.0)
     raws = [raw("asset:coin", f"p{k % 50}", k, endpoint=f"e{k}", metrics=said, quote="usd") for k in range(5000)]
+    monkeypatch.setattr(chunks, "CHUNK", 1 << 20)
     one = Partition(rules(), 0)
     ends = []
     ready = one.store.ready
 
     def noted(n: int = at.MARGIN) -> None:
+        ends.append(one.store.desk[at.X_END] - one.store.desk[at.X_NEXT])
         ready(n)
         ends.append(one.store.desk[at.X_END] - one.store.desk[at.X_NEXT] - n)
 

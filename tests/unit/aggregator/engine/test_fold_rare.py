@@ -131,3 +131,38 @@ def test_most_records_are_folded_by_kernels(monkeypatch: pytest.MonkeyPatch) -> 
     records = [Record(n, T0 + n, b"asset:coin", msgspec.json.encode(raw(at_ms=n, price=1.0 + n))) for n in range(300)]
     assert read(records, "market", by_kernels, [7]).counts["folded"] == 300
     assert seen == [0]
+
+
+@WAYS
+def test_what_was_received_earlier_does_not_make_an_entity_older(way: Way) -> None:
+    partition = folded(way, *[raw(at_ms=received, event_ms=T0 + n) for n, received in enumerate((0, 2000, 1500))])
+    entity = partition.entity(b"asset:coin")
+    assert entity is not None
+    assert (entity.version, entity.as_of_ms) == (2, T0 + 2000)
+
+
+@WAYS
+def test_an_asset_is_not_valued_in_itself(way: Way) -> None:
+    rates = raw("control:rates", "parallax", metrics={"tether": 2.0})
+    partition = folded(way, rates, *[raw("asset:tether", quote="tether", at_ms=n) for n in range(3)])
+    entity = partition.entity(b"asset:tether")
+    assert entity is not None
+    assert [rate for _, _, rate, _ in entity.slots.values()] == [None]
+
+
+@WAYS
+def test_a_record_made_early_is_made_again_when_more_was_heard(way: Way) -> None:
+    partition = folded(way, raw("asset:early"), raw("asset:early", at_ms=1), raw("asset:late", at_ms=120_000))
+    assert len(partition.payloads) == 1
+    way(partition, log(raw("asset:early", at_ms=120_001, price=7.0), start=3), 0)
+    sent = {key: msgspec.json.decode(value or b"")["version"] for key, value in partition.take(1000, 9)}
+    assert sent == {b"asset:early": 3, b"asset:late": 2}
+    assert partition.payloads == {}
+
+
+@WAYS
+def test_an_event_may_be_ten_seconds_ahead_of_its_receipt_and_no_more(way: Way) -> None:
+    partition = folded(way, *[raw(at_ms=n, event_ms=T0 + n + 50_000) for n in range(3)])
+    entity = partition.entity(b"asset:coin")
+    assert entity is not None
+    assert [ts_ms - T0 for ts_ms, _, _, _ in entity.slots.values()] == [10_002]

@@ -163,14 +163,14 @@ def test_who_is_sent_is_no_longer_dirty_and_says_whether_its_record_was_made_bef
     model, rows = entities(kernels, b"asset:a", b"asset:b", b"asset:c")
     views = [model.store.view(one) for one in rows]
     for one, flags in zip(
-        views, (at.F_DIRTY | at.F_CHANGED, at.F_PAYLOAD | at.F_DIRTY | at.F_EXTRA, at.F_PAYLOAD), strict=True
+        views, (at.F_DIRTY | at.F_CHANGED, at.F_PAYLOAD | at.F_DIRTY | at.F_CHANGED, at.F_PAYLOAD), strict=True
     ):
         one.e[at.E_FLAGS] = flags
     made = array("q", [7, 7, 7])
     assert kernels["send_rows"](2, rows.buffer_info()[0], 12_345, made.buffer_info()[0]) == 1
     assert made.tolist() == [0, 1, 7]
     assert [(one.e[at.E_FLAGS], one.sent_at_ms) for one in views] == [
-        (at.F_CHANGED, 12_345), (at.F_EXTRA, 12_345), (at.F_PAYLOAD, -(10**9)),
+        (at.F_CHANGED, 12_345), (at.F_CHANGED, 12_345), (at.F_PAYLOAD, -(10**9)),
     ]  # fmt: skip
 
 
@@ -178,8 +178,8 @@ def test_flags_are_taken_and_given(kernels: Kernels) -> None:
     model, rows = entities(kernels, b"asset:a", b"asset:b")
     views = [model.store.view(one) for one in rows]
     views[0].e[at.E_FLAGS] = at.F_CHANGED | at.F_DIRTY
-    assert kernels["mark_rows"](2, rows.buffer_info()[0], at.F_CHANGED, at.F_EXTRA) == 2
-    assert [one.e[at.E_FLAGS] for one in views] == [at.F_DIRTY | at.F_EXTRA, at.F_EXTRA]
+    assert kernels["mark_rows"](2, rows.buffer_info()[0], at.F_CHANGED, at.F_PAYLOAD) == 2
+    assert [one.e[at.E_FLAGS] for one in views] == [at.F_DIRTY | at.F_PAYLOAD, at.F_PAYLOAD]
 
 
 @pytest.mark.parametrize(("room", "count"), [(0, 0), (6, 0), (7, 1), (8, 1), (15, 1), (16, 2), (100, 3)])
