@@ -21,6 +21,9 @@ def clone(tmp_path: Path) -> Path:
     (folder / "scripts").mkdir(parents=True)
     for name in ("scripts/setup.sh", "pyproject.toml", "requirements.txt", "requirements-dev.txt"):
         shutil.copy(ROOT / name, folder / name)
+    for name in ("compiled", "kernels", "fusion"):
+        (folder / "services" / "aggregator" / name).mkdir(parents=True)
+        (folder / "services" / "aggregator" / name / "rows.py").touch()
     return folder
 
 
@@ -35,6 +38,7 @@ def setup(clone: Path, *arguments: str, path: str | None = None, **environ: str)
 def stamp(clone: Path, kind: str, pins: str) -> None:
     """Leave the mark of a finished setup."""
     (clone / ".venv" / f".{kind}").write_text((clone / pins).read_text() + (clone / "pyproject.toml").read_text())
+    (clone / ".venv" / ".kernels").touch()
 
 
 def test_without_python_it_says_which_one_and_how_to_get_it(clone: Path, tmp_path: Path) -> None:
@@ -72,6 +76,25 @@ def test_nothing_happens_when_the_pins_are_installed_already(clone: Path, kind: 
     stamp(clone, kind, pins)
     done = setup(clone, kind)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+@pytest.mark.parametrize("name", ["compiled", "kernels", "fusion"])
+def test_kernels_that_changed_are_compiled_before_anything_runs(clone: Path, name: str) -> None:
+    python = clone / ".venv" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.write_text("#!/bin/sh\nexit 0\n")
+    python.chmod(0o755)
+    stamp(clone, "run", "requirements.txt")
+    os.utime(clone / ".venv" / ".kernels", (1_000_000_000, 1_000_000_000))
+    source = clone / "services" / "aggregator" / name / "rows.py"
+    for other in (clone / "services").rglob("*.py"):
+        os.utime(other, (900_000_000, 900_000_000))
+    assert setup(clone, "run").stderr == ""
+    source.touch()
+    done = setup(clone, "run")
+    told = "setup: compiling the kernels of the aggregator, which changed (half a minute)\n"
+    assert (done.returncode, done.stderr) == (0, told)
+    assert setup(clone, "run").stderr == ""
 
 
 @pytest.mark.parametrize("name", ["requirements.txt", "pyproject.toml"])
