@@ -306,8 +306,8 @@ class Tables:
             self._find_heard(fuser.words)
 
     def _records(self) -> Any:
-        """The records of words by metric, provider and column."""
-        return floats(self._records_at, self._rows[0] * at.RECORD).reshape(-1, self.providers.room, at.RECORD)
+        """The records of words by metric, provider and column, for as many providers as they were laid for."""
+        return floats(self._records_at, self._rows[0] * at.RECORD).reshape(max(1, len(self.number_of)), -1, at.RECORD)
 
     def collect(self) -> None:
         """Tell the fuser what kernels learned about words; before Python learns, advances or saves it."""

@@ -11,7 +11,7 @@ from schemas.events import Raw
 from services.aggregator.engine import Partition, careful
 from services.aggregator.engine.fold import fold
 from services.aggregator.engine.model import Reason
-from tests.unit.aggregator.engine.logs import T0, Record, log, raw, rules
+from tests.unit.aggregator.engine.logs import T0, Record, log, raw, rules, sent
 from tests.unit.aggregator.engine.stories import Way, by_hand, by_kernels, read
 
 WAYS = pytest.mark.parametrize("way", [by_kernels, by_hand])
@@ -166,3 +166,18 @@ def test_an_event_may_be_ten_seconds_ahead_of_its_receipt_and_no_more(way: Way) 
     entity = partition.entity(b"asset:coin")
     assert entity is not None
     assert [ts_ms - T0 for ts_ms, _, _, _ in entity.slots.values()] == [10_002]
+
+
+@pytest.mark.parametrize("category", ["market", "exchange"])
+def test_more_providers_than_there_was_room_for_are_heard_with_their_words(category: str) -> None:
+    name, words = ("price", {"asset_symbol": "COIN"}) if category == "market" else ("last", {"pair_status": "trading"})
+    entity = "asset:coin" if category == "market" else "pair:coin/usd"
+    raws = [
+        raw(entity, f"p{number}", 1000 * number, category=category, metrics={name: 100.0, **words})
+        for number in range(100)
+    ]
+    partition = folded(by_kernels, *raws, category=category)
+    record = sent(partition)[entity]
+    ((word, value),) = words.items()
+    assert record["metrics"][word]["value"] == value
+    assert sorted(one["provider"] for one in record["metrics"][word]["by"]) == sorted(f"p{n}" for n in range(100))
