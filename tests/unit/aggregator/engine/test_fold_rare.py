@@ -168,16 +168,19 @@ def test_an_event_may_be_ten_seconds_ahead_of_its_receipt_and_no_more(way: Way) 
     assert [ts_ms - T0 for ts_ms, _, _, _ in entity.slots.values()] == [10_002]
 
 
-@pytest.mark.parametrize("category", ["market", "exchange"])
-def test_more_providers_than_there_was_room_for_are_heard_with_their_words(category: str) -> None:
-    name, words = ("price", {"asset_symbol": "COIN"}) if category == "market" else ("last", {"pair_status": "trading"})
-    entity = "asset:coin" if category == "market" else "pair:coin/usd"
-    raws = [
-        raw(entity, f"p{number}", 1000 * number, category=category, metrics={name: 100.0, **words})
-        for number in range(100)
-    ]
-    partition = folded(by_kernels, *raws, category=category)
-    record = sent(partition)[entity]
-    ((word, value),) = words.items()
-    assert record["metrics"][word]["value"] == value
-    assert sorted(one["provider"] for one in record["metrics"][word]["by"]) == sorted(f"p{n}" for n in range(100))
+@pytest.mark.parametrize(
+    "category, entity, metrics",
+    [
+        ("market", "asset:coin", {"price": 100.0, "asset_symbol": "COIN"}),
+        ("rpc", "chain:ethereum", {"block_height": 100.0, "block_hash": "0xab"}),
+        ("technical", "asset:coin", {"rsi_14": 50.0, "recommendation": "buy"}),
+    ],
+)
+def test_more_providers_than_there_was_room_for_are_heard_with_their_words(
+    category: str, entity: str, metrics: dict[str, object]
+) -> None:
+    raws = [raw(entity, f"p{n}", 1000 * n, category=category, metrics=metrics) for n in range(100)]
+    record = sent(folded(by_kernels, *raws, category=category))[entity]
+    for name, value in metrics.items():
+        assert record["metrics"][name]["value"] == value
+        assert sorted(one["provider"] for one in record["metrics"][name]["by"]) == sorted(f"p{n}" for n in range(100))
